@@ -1,0 +1,98 @@
+"""What was seen of a job's newest attempt and of its checkpoints. *Unknown is not dead*: what could not be
+observed is `Unverifiable`, and changes nothing.
+
+| lock | run.json | exit.json | leader | observed as |
+|---|---|---|---|---|
+| any  | –   | –   | –     | Absent, when the lock is free: it never ran |
+| held | any | any | any   | Held: a keeper looks after it |
+| free | any | yes | any   | Ended |
+| free | yes | no  | alive | Orphaned: the keeper died, the job lives |
+| free | yes | no  | gone  | Lost: an exit nobody saw; `rebooted` when the boot id differs |
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from .value import Value
+
+
+class Exit(Value):
+    """How an attempt ended, as its keeper recorded it."""
+
+    reason: Literal["exited", "signaled", "timed_out", "not_started"]
+    exit_code: int | None = None
+    signal: int | None = None
+    error: str | None = None
+    """Why it could not be started (`not_started` only)."""
+    at: float
+    stop_reason: str | None = None
+    """Why it had been asked to stop, if it had."""
+    leftover: int = 0
+    """Processes of the attempt that were still alive after its leader and had to be killed."""
+
+
+class Absent(Value):
+    kind: Literal["absent"] = "absent"
+
+
+class Held(Value):
+    kind: Literal["held"] = "held"
+    pid: int | None = None
+    started_at: float | None = None
+    saving: bool = False
+    stop_reason: str | None = None
+    """Set once the keeper has accepted a stop."""
+
+
+class Ended(Value):
+    kind: Literal["ended"] = "ended"
+    pid: int | None = None
+    started_at: float | None = None
+    exit: Exit
+
+
+class Orphaned(Value):
+    kind: Literal["orphaned"] = "orphaned"
+    pid: int
+
+
+class Lost(Value):
+    kind: Literal["lost"] = "lost"
+    pid: int | None = None
+    rebooted: bool = False
+
+
+class Refused(Value):
+    """The ground was not fit for a start; `permanent` says that trying again cannot help."""
+
+    kind: Literal["refused"] = "refused"
+    why: str
+    permanent: bool
+
+
+class Unverifiable(Value):
+    kind: Literal["unverifiable"] = "unverifiable"
+    why: str
+
+
+AttemptSeen = Annotated[
+    Absent | Held | Ended | Orphaned | Lost | Refused | Unverifiable, Field(discriminator="kind")
+]
+
+
+class CheckpointSeen(Value):
+    """The newest committed checkpoint, by (step, seq)."""
+
+    step: int
+    path: str
+    committed_at: float
+
+
+class Observation(Value):
+    attempt: AttemptSeen = Absent()
+    step: int | None = None
+    """The step last reported by the job; None when it reports none."""
+    loss: float | None = None
+    total: int | None = None
+    checkpoint: CheckpointSeen | None = None

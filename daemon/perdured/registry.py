@@ -1,0 +1,155 @@
+"""What was asked and decided, in SQLite. An index, never the only truth: `perdured.rebuild` makes it anew from the
+job directories, and no checkpoint is known only here.
+
+WAL with synchronous=FULL, so a commit that returned survives a power cut. A newer version's schema is refused, not
+guessed at. A file that is no database any more is set aside under a name of its own and never deleted.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from .core.events import Event
+from .core.record import JobRecord
+from .core.spec import Spec
+from .errors import PerdureError
+
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE jobs (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL, workdir TEXT NOT NULL,
+    spec TEXT NOT NULL, env TEXT NOT NULL, record TEXT NOT NULL
+) STRICT;
+CREATE TABLE events (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, job TEXT NOT NULL, event TEXT NOT NULL
+) STRICT;
+CREATE INDEX events_of_job ON events (job, seq);
+"""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What the submitter handed in; frozen from then on."""
+
+    spec: Spec
+    env: dict[str, str]
+    workdir: str
+
+
+@dataclass(frozen=True)
+class StoredEvent:
+    seq: int
+    at: float
+    job: str
+    event: Event
+
+
+class StateTooNew(PerdureError):
+    exit_status = 125
+
+
+class Registry:
+    """One writer: the daemon that holds the state directory's lock."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        try:
+            self._prepare(path)
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _prepare(self, path: Path) -> None:
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version > SCHEMA_VERSION:
+            raise StateTooNew(
+                f"The state in {path.parent} was written by a newer Perdure (schema {version}).",
+                f"This version reads schemas up to {SCHEMA_VERSION}, and guessing could lose jobs.",
+                "Install the newer version again, or use another --state-dir. Nothing was changed.",
+            )
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
+        if version == 0:
+            self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        if self._db.execute("PRAGMA quick_check").fetchone()[0] != "ok":
+            raise sqlite3.DatabaseError("quick_check failed")
+
+    def close(self) -> None:
+        self._db.close()
+
+    def load_jobs(self) -> list[tuple[Submission, JobRecord]]:
+        rows = self._db.execute("SELECT spec, env, workdir, record FROM jobs ORDER BY rowid")
+        return [_load_job(*row) for row in rows]
+
+    def save_submission(self, submission: Submission, record: JobRecord, events: Iterable[Event], at: float) -> None:
+        row = (
+            record.id,
+            record.name,
+            submission.workdir,
+            submission.spec.model_dump_json(),
+            json.dumps(submission.env),
+            record.model_dump_json(),
+        )
+        with self._transaction():
+            self._db.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?, ?)", row)
+            self._add_events(record.id, events, at)
+
+    def save_record(self, record: JobRecord, events: Iterable[Event], at: float) -> None:
+        """The record and what is told about it, both or neither."""
+        with self._transaction():
+            self._db.execute("UPDATE jobs SET record = ? WHERE id = ?", (record.model_dump_json(), record.id))
+            self._add_events(record.id, events, at)
+
+    def forget(self, job: str) -> None:
+        with self._transaction():
+            self._db.execute("DELETE FROM jobs WHERE id = ?", (job,))
+            self._db.execute("DELETE FROM events WHERE job = ?", (job,))
+
+    def load_events(self, after: int, job: str | None, limit: int = 1000) -> list[StoredEvent]:
+        where, arguments = ("AND job = ?", (after, job, limit)) if job else ("", (after, limit))
+        query = f"SELECT seq, at, job, event FROM events WHERE seq > ? {where} ORDER BY seq LIMIT ?"  # noqa: S608
+        return [StoredEvent(s, a, j, Event.model_validate_json(e)) for s, a, j, e in self._db.execute(query, arguments)]
+
+    def _add_events(self, job: str, events: Iterable[Event], at: float) -> None:
+        rows = [(at, job, event.model_dump_json(exclude_none=True)) for event in events]
+        self._db.executemany("INSERT INTO events (at, job, event) VALUES (?, ?, ?)", rows)
+
+    def _transaction(self) -> _Transaction:
+        return _Transaction(self._db)
+
+
+class _Transaction:
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def __enter__(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._db.execute("COMMIT" if kind is None else "ROLLBACK")
+
+
+def _load_job(spec: str, env: str, workdir: str, record: str) -> tuple[Submission, JobRecord]:
+    submission = Submission(Spec.model_validate_json(spec), json.loads(env), workdir)
+    return submission, JobRecord.model_validate_json(record)
+
+
+def open_registry(path: Path) -> tuple[Registry, Path | None]:
+    """The registry, and where a broken one was set aside, if it was: the caller then rebuilds."""
+    try:
+        return Registry(path), None
+    except sqlite3.DatabaseError:
+        aside = next(p for p in _names_aside(path) if not p.exists())
+        path.rename(aside)
+        for suffix in ("-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        return Registry(path), aside
+
+
+def _names_aside(path: Path) -> Iterator[Path]:
+    return (path.with_name(f"{path.name}.broken-{n}") for n in range(1, 10_000))
