@@ -1,0 +1,29 @@
+"""The checkpoint format, both sides: see `docs/checkpoint-format.md`."""
+
+from perdured.contract.checkpoint.commit import Committed, commit_checkpoint
+from perdured.contract.checkpoint.layout import CheckpointName, format_name, parse_name
+from perdured.contract.checkpoint.manifest import Facts, FileEntry, Manifest, NewerFormat
+from perdured.contract.checkpoint.retention import retain
+from perdured.contract.checkpoint.store import Choice, Listed, choose_checkpoint, list_checkpoints, quarantine
+from perdured.contract.checkpoint.verify import Problem, Verdict, verify_checkpoint
+
+__all__ = [
+    "CheckpointName",
+    "Choice",
+    "Committed",
+    "Facts",
+    "FileEntry",
+    "Listed",
+    "Manifest",
+    "NewerFormat",
+    "Problem",
+    "Verdict",
+    "choose_checkpoint",
+    "commit_checkpoint",
+    "format_name",
+    "list_checkpoints",
+    "parse_name",
+    "quarantine",
+    "retain",
+    "verify_checkpoint",
+]

@@ -1,0 +1,157 @@
+"""The commit protocol: a checkpoint is complete and durable, or it is debris that no reader takes for one.
+
+In order, and each step only after the one before it returned:
+
+ 1. The directory `root`, and the way down to it, is durable.
+ 2. A sequence number is claimed (`claims`), never used before.
+ 3. `.tmp-<seq>-<random>` is made beside the place where the checkpoint will be.
+ 4. Each file: created exclusively, written, checksummed in the same pass, synced, closed. MANIFEST.json last.
+ 5. The directories are synced, the deepest first.
+ 6. The directory is renamed to `step-<step>-<seq>`, replacing nothing. Now it has its name.
+ 7. `root` is synced. Now the name is durable, and so is the claim.
+ 8. COMMIT, with the hash of MANIFEST.json, is put into it: temporary file, sync, rename, sync of the directory.
+ 9. Only now it is reported.
+
+*The rename makes it visible, COMMIT proves it durable.* Wherever the power goes: a directory with COMMIT is complete.
+A reader needs no rule but that one, and it is the same where rename is not atomic: on a file system without
+RENAME_NOREPLACE the final name is claimed by an exclusive `mkdir` and COMMIT alone decides ("marker mode").
+
+Errors. Whatever fails before step 6 removes the temporary directory and goes up. An OSError after it takes the
+checkpoint away again, even if COMMIT is there: after a failed sync the page cache may show what the disk does not
+have, retention would count that as good, and delete an older one that is. An fsync that failed is never repeated; the
+next attempt writes new files. Nothing older is touched, on any path.
+
+A kill leaves `.tmp-…`, or `step-…` without COMMIT. The former is swept by the next commit or retention, once its
+writer is dead. The latter stays: a directory without COMMIT may also be a copy under way from elsewhere, and unmarked
+does not mean deletable.
+
+Known limits. COMMIT tells of accidents, not of forgery: who can write to the directory can write a whole checkpoint.
+On a network file system the promise is the server's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from perdured.contract import durable
+from perdured.contract.checkpoint.checksums import ChunkSums
+from perdured.contract.checkpoint.claims import claim_seq, find_highest_seq, release_claim, remove_claims_below
+from perdured.contract.checkpoint.layout import (
+    COMMIT,
+    FORMAT_VERSION,
+    MANIFEST,
+    CheckpointName,
+    format_name,
+    format_temporary,
+)
+from perdured.contract.checkpoint.manifest import (
+    Facts,
+    FileEntry,
+    Manifest,
+    check_names,
+    format_manifest,
+    parents_of,
+)
+from perdured.contract.checkpoint.sweep import empty_trash, move_to_trash, sweep
+from perdured.contract.durable import Buffer
+
+Files = Mapping[str, Iterable[Buffer]]
+
+
+@dataclass(frozen=True)
+class Committed:
+    path: Path
+    step: int
+    seq: int
+
+
+def commit_checkpoint(root: Path, step: int, files: Files, facts: Facts) -> Committed:
+    """Write a checkpoint of `files` below `root`; when this returns, no crash can take it back.
+
+    `files` maps names (`a.bin`, `sub/b.bin`) to their bytes in order, in buffers of any size; large ones are not
+    copied. Each iterable is read once, so a caller that tries again after an error makes new ones.
+
+    Errors: ValueError for a name, a step or facts that no manifest can hold, before anything is written; OSError for
+    what the file system says, after the partial checkpoint was removed.
+    """
+    check_names(files)
+    format_manifest(Manifest(step, 0, facts, (FileEntry("check", 0, ()),)))
+    format_name(CheckpointName(step, 0))
+    _prepare_root(root)
+    claim = claim_seq(root)
+    try:
+        name = CheckpointName(step, claim.seq)
+        path = root / format_name(name)
+        digest = _write_and_rename(path, name, files, facts)
+        _seal(path, claim.seq, digest)
+        remove_claims_below(root, claim.seq)
+    finally:
+        release_claim(claim)
+    return Committed(path, step, claim.seq)
+
+
+def _prepare_root(root: Path) -> None:
+    durable.make_directories(root)
+    if find_highest_seq(root) == 0:
+        durable.fsync_ancestors(root)  # first use: somebody may have made it a moment ago, and not synced it
+    sweep(root)  # the room may be needed
+
+
+def _write_and_rename(path: Path, name: CheckpointName, files: Files, facts: Facts) -> str:
+    """Steps 3 to 6. Returns the SHA-256 of the manifest."""
+    temporary = path.with_name(format_temporary(name.seq, durable.make_token()))
+    os.mkdir(temporary, 0o755)
+    try:
+        for directory in sorted(parents_of(files)):
+            os.mkdir(temporary / directory, 0o755)
+        entries = tuple(_write_payload(temporary, file, files[file]) for file in files)
+        manifest = format_manifest(Manifest(name.step, name.seq, facts, entries))
+        durable.create_file(temporary / MANIFEST, [manifest])
+        for directory in sorted(parents_of(files), reverse=True):
+            durable.fsync_directory(temporary / directory)
+        durable.fsync_directory(temporary)
+        durable.rename_noreplace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            durable.remove_tree(temporary)
+        raise
+    return hashlib.sha256(manifest).hexdigest()
+
+
+def _write_payload(directory: Path, name: str, buffers: Iterable[Buffer]) -> FileEntry:
+    sums = ChunkSums()
+    durable.create_file(directory / name, _checksummed(buffers, sums))
+    return FileEntry(name, sums.length, sums.finish())
+
+
+def _checksummed(buffers: Iterable[Buffer], sums: ChunkSums) -> Iterator[memoryview]:
+    for buffer in buffers:
+        for piece in sums.split(buffer):
+            sums.update(piece)
+            yield piece
+
+
+def _seal(path: Path, seq: int, manifest_sha256: str) -> None:
+    """Steps 7 and 8."""
+    fields = {"format": FORMAT_VERSION, "seq": seq, "manifest_sha256": manifest_sha256}
+    try:
+        durable.fsync_directory(path.parent)
+        durable.write_file(path / COMMIT, json.dumps(fields).encode("ascii") + b"\n")
+    except OSError:
+        _withdraw(path)
+        raise
+
+
+def _withdraw(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        trash = move_to_trash(path)
+        empty_trash(path.parent, [trash])
+        return
+    with contextlib.suppress(OSError):
+        os.unlink(path / COMMIT)

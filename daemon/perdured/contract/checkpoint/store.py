@@ -1,0 +1,122 @@
+"""A directory of checkpoints: what is in it, where to resume, what to set aside.
+
+Choosing only reads. It goes from the newest to the oldest by (step, seq) and takes the first that is whole; what is
+not whole is reported as rejected, for the caller to `quarantine`. Three things are not rejected:
+
+- a directory without COMMIT, which is no checkpoint;
+- one saved as unhealthy (a loss that is not finite): nobody resumes from it, but its bytes are right;
+- one that could not be judged (`Verdict.is_unknown`: a newer format, no permission). There the choice *stops*: to
+  resume from an older one would silently throw away work that is probably there. `Choice.stopped_by` says which.
+
+Errors while listing go up as OSError: a directory that cannot be read is not an empty one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from perdured.contract import durable
+from perdured.contract.checkpoint.layout import QUARANTINE, CheckpointName, parse_name
+from perdured.contract.checkpoint.listing import Listed, list_checkpoints
+from perdured.contract.checkpoint.manifest import Manifest
+from perdured.contract.checkpoint.retention import retain
+from perdured.contract.checkpoint.verify import Verdict, load_verdict, verify_checkpoint
+
+__all__ = ["Choice", "Listed", "choose_checkpoint", "list_checkpoints", "quarantine", "retain"]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Where to resume. `chosen` None and `existed` True: stop and say so, never start afresh by yourself.
+
+    `rejected` are corrupt, newest first. `stopped_by` could not be judged and must not be quarantined. `existed`:
+    there was a committed checkpoint of this series, or one whose series cannot be read.
+    """
+
+    chosen: Listed | None
+    manifest: Manifest | None
+    rejected: tuple[tuple[Path, Verdict], ...]
+    existed: bool
+    stopped_by: tuple[Path, Verdict] | None = None
+
+
+def choose_checkpoint(
+    root: Path, *, series: str | None = None, below: CheckpointName | None = None, hashes: bool = True
+) -> Choice:
+    """The newest whole, healthy checkpoint of the series (None: of any), older than `below`. Reads only.
+
+    Without `hashes` the bytes are not read, only names and sizes. Errors: OSError if `root` cannot be listed.
+    """
+    listing = list_checkpoints(root)
+    rejected: list[tuple[Path, Verdict]] = []
+    existed = any(_belongs(listed, series) for listed in listing if not _is_below(listed, below))
+    for listed in listing:
+        if not _is_below(listed, below):
+            continue
+        verdict = load_verdict(listed.path)
+        if verdict.is_valid and not _is_of(verdict, series):
+            continue
+        existed = True
+        if verdict.is_valid and not _is_healthy(verdict):
+            continue
+        if verdict.is_valid:
+            verdict = verify_checkpoint(listed.path, hashes=hashes)
+        if verdict.is_valid:
+            return Choice(listed, verdict.manifest, tuple(rejected), existed)
+        if verdict.is_unknown:
+            return Choice(None, None, tuple(rejected), existed, (listed.path, verdict))
+        if os.path.lexists(listed.path):  # else retention, in another process, was faster
+            rejected.append((listed.path, verdict))
+    return Choice(None, None, tuple(rejected), existed)
+
+
+def _is_below(listed: Listed, below: CheckpointName | None) -> bool:
+    return below is None or (listed.step, listed.seq) < below
+
+
+def _belongs(listed: Listed, series: str | None) -> bool:
+    verdict = load_verdict(listed.path)
+    return not verdict.is_valid or _is_of(verdict, series)
+
+
+def _is_of(verdict: Verdict, series: str | None) -> bool:
+    return series is None or (verdict.manifest is not None and verdict.manifest.facts.series == series)
+
+
+def _is_healthy(verdict: Verdict) -> bool:
+    return verdict.manifest is not None and verdict.manifest.facts.healthy
+
+
+def quarantine(path: Path, why: str) -> Path:
+    """Set a checkpoint aside in `quarantine/`, durably, with the reason in a file beside it. Deletes nothing.
+
+    Returns its new place. Errors: ValueError for a path that is no checkpoint's; OSError, FileNotFoundError among
+    them if another process set it aside first.
+    """
+    if parse_name(path.name) is None:
+        raise ValueError(f"{path} is not the name of a checkpoint")
+    aside = path.parent / QUARANTINE
+    durable.make_directories(aside)
+    target = _move_to_free_name(path, aside)
+    durable.fsync_directory(aside)
+    durable.fsync_directory(path.parent)
+    reason = json.dumps({"name": path.name, "why": why}).encode("ascii") + b"\n"
+    with contextlib.suppress(OSError):  # a full disk must not keep a job from resuming
+        durable.write_file(target.with_name(target.name + ".reason.json"), reason)
+    return target
+
+
+def _move_to_free_name(path: Path, aside: Path) -> Path:
+    number = 0
+    while True:
+        target = aside / (path.name if number == 0 else f"{path.name}.{number}")
+        try:
+            durable.rename_noreplace(path, target)
+        except FileExistsError:
+            number += 1
+        else:
+            return target
