@@ -1,0 +1,218 @@
+"""Everybody who is connected to the keeper: processes of the job, and daemons.
+
+Nobody can hold the keeper up. Sockets never block; what is read of one client is bounded by one line, and what waits to
+be written to one by one message of each kind: a status that could not be sent yet is overtaken by the next. Progress
+alone is told a few times a second, all else at once.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from perdured.contract import messages
+
+from . import talk
+from .log import log, log_failure
+from .loop import READ, WRITE, Loop, read_clock
+
+MAX_CLIENTS = 512
+"""More wait to be accepted until one leaves."""
+PUSH_INTERVAL = 0.2
+"""Seconds between two statuses in which only progress has changed."""
+ACCEPT_PAUSE = 1.0
+_READ_SIZE = 64 * 1024
+_CREDENTIALS = "3i"
+
+
+class Peer(NamedTuple):
+    pid: int
+    uid: int
+    gid: int
+
+
+def read_peer(connection: socket.socket) -> Peer:
+    """Who is at the other end of a unix socket, by the kernel's word."""
+    size = struct.calcsize(_CREDENTIALS)
+    return Peer(*struct.unpack(_CREDENTIALS, connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)))
+
+
+class Client:
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self.fd = connection.fileno()
+        self.hello: talk.Hello | None = None
+        self.incoming = bytearray()
+        self.outgoing = bytearray()
+        self.wants_status = False
+        self.wants_save = False
+
+    def take_lines(self) -> list[bytes]:
+        """The whole lines that have come; ValueError when one grows beyond all bounds."""
+        *lines, rest = self.incoming.split(b"\n")
+        if max(map(len, (*lines, rest))) > messages.MAX_LINE:
+            raise ValueError("line too long")
+        self.incoming = rest
+        return [bytes(line) for line in lines]
+
+
+class Audience(Protocol):
+    """What the keeper does with what it hears. Each may raise ValueError, which costs the client its connection."""
+
+    nonce: str
+
+    def hear_job(self, message: dict[str, object], client: int) -> None: ...
+    def hear_daemon(self, message: dict[str, object]) -> None: ...
+    def lose_job(self, client: int) -> None: ...
+    def describe(self) -> bytes: ...
+
+
+class Clients:
+    def __init__(self, loop: Loop, listener: socket.socket, audience: Audience) -> None:
+        self._loop = loop
+        self._listener = listener
+        self._audience = audience
+        self._clients: dict[int, Client] = {}
+        self._epoch = 0
+        self._is_save_owed = False
+        self._pushed_at = 0.0
+        listener.setblocking(False)
+        loop.watch(listener.fileno(), READ, self._accept)
+
+    def push_status(self, *, at_once: bool) -> None:
+        """Tells every daemon the whole status: now, or soon when it is only progress."""
+        due = self._pushed_at + PUSH_INTERVAL
+        if at_once or read_clock() >= due:
+            self._push()
+        elif not self._loop.is_waiting("push"):
+            self._loop.call_at("push", due, self._push)
+
+    def ask_save(self) -> None:
+        """Asks the job for a checkpoint; when none of its processes is connected, the first that comes."""
+        jobs = [client for client in self._clients.values() if _has_role(client, messages.ROLE_JOB)]
+        self._is_save_owed = not jobs
+        for client in jobs:
+            client.wants_save = True
+            self._guard(client, self._write)
+
+    def close(self) -> None:
+        for client in list(self._clients.values()):
+            self._drop(client)
+        self._listener.close()
+
+    def _accept(self, _: int) -> None:
+        try:
+            connection, _address = self._listener.accept()
+        except BlockingIOError:
+            return
+        except OSError as error:
+            # Out of descriptors, most likely. The listener stays readable: without a pause this would spin.
+            log(f"cannot accept a client: {error}")
+            self._pause()
+            self._loop.call_at("accept", read_clock() + ACCEPT_PAUSE, self._resume)
+            return
+        if read_peer(connection).uid != os.geteuid():
+            connection.close()
+            return
+        connection.setblocking(False)
+        client = Client(connection)
+        self._clients[client.fd] = client
+        self._loop.watch(client.fd, READ, lambda events: self._guard(client, self._attend, events))
+        if len(self._clients) >= MAX_CLIENTS:
+            self._pause()
+
+    def _pause(self) -> None:
+        self._loop.rewatch(self._listener.fileno(), 0)
+
+    def _resume(self) -> None:
+        self._loop.rewatch(self._listener.fileno(), READ)
+
+    def _guard(self, client: Client, act: Callable[..., None], *arguments: int) -> None:
+        """What goes wrong with one client ends that client, and nothing else."""
+        try:
+            act(client, *arguments)
+        except (OSError, ValueError) as error:
+            self._drop(client, str(error))
+        except Exception:  # noqa: BLE001 - a bug in serving one client must not cost the job its keeper
+            log_failure("serving a client")
+            self._drop(client)
+
+    def _attend(self, client: Client, events: int) -> None:
+        if events & WRITE:
+            self._write(client)
+        if events & ~WRITE:
+            self._read(client)
+
+    def _read(self, client: Client) -> None:
+        try:
+            data = client.connection.recv(_READ_SIZE)
+        except BlockingIOError:
+            return
+        if not data:
+            self._drop(client)
+            return
+        client.incoming += data
+        for line in client.take_lines():
+            self._hear(client, talk.parse_line(line))
+
+    def _hear(self, client: Client, message: dict[str, object]) -> None:
+        if client.hello is None:
+            self._welcome(client, talk.parse_hello(message, self._audience.nonce))
+        elif client.hello.role == messages.ROLE_JOB:
+            self._audience.hear_job(message, client.fd)
+        elif client.hello.epoch >= self._epoch:
+            self._audience.hear_daemon(message)
+
+    def _welcome(self, client: Client, hello: talk.Hello) -> None:
+        client.hello = hello
+        if hello.role == messages.ROLE_DAEMON:
+            # From here on an older daemon, one that hung while another took over, can look but not act.
+            self._epoch = max(self._epoch, hello.epoch)
+            client.wants_status = True
+        elif self._is_save_owed:
+            self._is_save_owed = False
+            client.wants_save = True
+        self._write(client)
+
+    def _push(self) -> None:
+        self._loop.cancel("push")
+        self._pushed_at = read_clock()
+        for client in list(self._clients.values()):
+            if _has_role(client, messages.ROLE_DAEMON):
+                client.wants_status = True
+                self._guard(client, self._write)
+
+    def _write(self, client: Client) -> None:
+        """Sends what is due, as far as it goes without waiting."""
+        if not client.outgoing:
+            if client.wants_status:
+                client.outgoing += self._audience.describe()
+            if client.wants_save:
+                client.outgoing += talk.format_message({"type": messages.SAVE})
+            client.wants_status = client.wants_save = False
+        try:
+            sent = client.connection.send(client.outgoing) if client.outgoing else 0
+        except BlockingIOError:
+            sent = 0
+        del client.outgoing[:sent]
+        is_unfinished = bool(client.outgoing or client.wants_status or client.wants_save)
+        self._loop.rewatch(client.fd, READ | WRITE if is_unfinished else READ)
+
+    def _drop(self, client: Client, why: str = "") -> None:
+        if self._clients.pop(client.fd, None) is None:
+            return
+        if why:
+            log(f"a client was dropped: {why}")
+        self._loop.forget(client.fd)
+        client.connection.close()
+        if len(self._clients) == MAX_CLIENTS - 1:
+            self._resume()
+        if _has_role(client, messages.ROLE_JOB):
+            self._audience.lose_job(client.fd)
+
+
+def _has_role(client: Client, role: str) -> bool:
+    return client.hello is not None and client.hello.role == role

@@ -1,0 +1,232 @@
+"""Holds a running attempt: hears the job and the daemon, keeps the deadline, and records the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from perdured.contract import messages
+
+from . import cgroup, records, talk, tree
+from .clients import Clients
+from .log import log
+from .loop import READ, URGENT, Loop, read_clock
+from .records import ExitRecord, RunRecord, StopRecord, Usage, Want
+
+PREEMPTED = "preempted"
+"""The reason of a stop that reached the keeper as SIGTERM: the machine, or its unit, is going down."""
+FINISH_WINDOW = 0.5
+"""Seconds in which what the leader left behind may end by itself: Python's resource tracker, for one, frees shared
+memory once its parent has gone. After that it is killed."""
+_FIRST_RETRY, _LONGEST_RETRY = 1.0, 30.0
+
+
+class Attempt(NamedTuple):
+    directory: Path
+    want: Want
+    run: RunRecord
+    pidfd: int
+    """The leader's."""
+    oom_kills: int | None
+    """The counter when the leader was started."""
+
+
+class Keeper:
+    def __init__(self, attempt: Attempt, listener: socket.socket, wakeup: int) -> None:
+        self.nonce = attempt.want.nonce
+        self._attempt = attempt
+        self._told = talk.Told()
+        self._stop: StopRecord | None = None
+        self._has_timed_out = False
+        self._exit: ExitRecord | None = None
+        self._is_exit_saved = False
+        self._is_drained = False
+        self._killed: set[int] = set()
+        self._retry_delay = _FIRST_RETRY
+        self._wakeup = wakeup
+        self._loop = Loop()
+        self._clients = Clients(self._loop, listener, self)
+
+    def hold(self) -> None:
+        """Returns when nothing of the attempt is left and its end is durable."""
+        self._loop.watch(self._attempt.pidfd, READ, self._on_leader_exit)
+        self._loop.watch(self._wakeup, READ, self._on_signal)
+        self._loop.run()
+
+    def conclude(self, exit: ExitRecord) -> None:
+        """Records the end of an attempt whose command never ran. Returns when that is durable."""
+        self._exit = exit
+        self._is_drained = True
+        self._loop.watch(self._wakeup, READ, self._on_signal)
+        self._save_exit()
+        self._loop.run()
+
+    def close(self) -> None:
+        self._clients.close()
+        self._loop.close()
+
+    # Hearing ------------------------------------------------------------------------------------------------------
+
+    def hear_job(self, message: dict[str, object], client: int) -> None:
+        before, self._told = self._told, talk.hear_job(self._told, message, client)
+        is_more_than_progress = before._replace(step=None, loss=None, total=None) != self._told._replace(
+            step=None, loss=None, total=None
+        )
+        self._clients.push_status(at_once=is_more_than_progress)
+
+    def lose_job(self, client: int) -> None:
+        self._told = talk.forget_saving(self._told, client)
+
+    def hear_daemon(self, message: dict[str, object]) -> None:
+        if message["type"] == messages.SAVE:
+            self._clients.ask_save()
+        elif message["type"] == messages.STOP:
+            self._accept_stop(talk.parse_stop(message, self._attempt.want.stop_signal))
+
+    def describe(self) -> bytes:
+        return talk.format_status(self.nonce, self._attempt.run, self._told, self._stop, self._exit)
+
+    def _on_signal(self, _: int) -> None:
+        numbers = os.read(self._wakeup, 4096)
+        if signal.SIGTERM in numbers:
+            self._accept_stop(talk.StopAsked(PREEMPTED, self._attempt.want.stop_signal, self._attempt.want.grace))
+        if self._exit is None:
+            tree.reap_all(keep=self._attempt.run.leader.pid)
+        else:
+            self._check_drained()
+
+    # Stopping -----------------------------------------------------------------------------------------------------
+
+    def _accept_stop(self, asked: talk.StopAsked) -> None:
+        if self._exit is not None:
+            if not self._is_exit_saved:
+                log(f"told to stop before the end could be saved: {self._exit}")
+                self._loop.stop()
+            return
+        is_first = self._stop is None
+        self._stop = talk.decide_stop(self._stop, asked, read_clock(), time.time())
+        try:
+            records.save_stop(self._attempt.directory, self._stop)
+        except OSError as error:
+            # A full disk is no reason to let the deadline of a preemption pass.
+            log(f"cannot save {records.STOP}: {error}")
+        self._loop.call_at("deadline", self._stop.deadline, self._on_deadline)
+        if is_first:
+            self._signal_leader(self._stop.signal)
+            self._signal_leader(signal.SIGCONT)
+        self._clients.push_status(at_once=True)
+
+    def _on_deadline(self) -> None:
+        self._has_timed_out = True
+        self._signal_leader(signal.SIGKILL)
+        self._kill_rest()
+
+    def _signal_leader(self, number: int) -> None:
+        try:
+            signal.pidfd_send_signal(self._attempt.pidfd, number)
+        except ProcessLookupError:
+            return  # Its end is about to be noticed.
+        except PermissionError as error:
+            log(f"cannot signal the leader: {error}")
+
+    # Ending -------------------------------------------------------------------------------------------------------
+
+    def _on_leader_exit(self, _: int) -> None:
+        dead = os.waitid(os.P_PIDFD, self._attempt.pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if dead is None:
+            return
+        self._loop.forget(self._attempt.pidfd)
+        self._loop.cancel("deadline")
+        self._exit = self._describe_exit(dead.si_code, dead.si_status)
+        self._save_exit()
+        self._exit = self._exit._replace(usage=_reap(self._attempt.run.leader.pid))
+        self._clients.push_status(at_once=True)
+        self._begin_drain()
+
+    def _describe_exit(self, code: int, status: int) -> ExitRecord:
+        is_exit = code == os.CLD_EXITED
+        reason = records.EXITED if is_exit else records.SIGNALED
+        if self._has_timed_out and not is_exit and status == signal.SIGKILL:
+            reason = records.TIMED_OUT
+        oom_kills, before = cgroup.read_oom_kills(), self._attempt.oom_kills
+        return ExitRecord(
+            reason=reason,
+            at=time.time(),
+            at_boot=read_clock(),
+            exit_code=status if is_exit else None,
+            signal=None if is_exit else status,
+            raw_status=status << 8 if is_exit else status | (0x80 if code == os.CLD_DUMPED else 0),
+            stop_reason=self._stop.reason if self._stop else None,
+            oom_kills=oom_kills - before if oom_kills is not None and before is not None else None,
+            step=self._told.step,
+            checkpoint_step=self._told.checkpoint_step,
+            checkpoint_path=self._told.checkpoint_path,
+        )
+
+    def _save_exit(self) -> None:
+        """Makes the end durable, again and again if need be: an end that is lost would have to be guessed."""
+        assert self._exit is not None
+        try:
+            records.save_exit(self._attempt.directory, self._exit)
+            self._is_exit_saved = True
+        except OSError as error:
+            log(f"cannot save {records.EXIT}: {error}; {self._exit}")
+            # Nobody can ask for the end of an attempt whose directory was removed.
+            self._is_exit_saved = self._is_exit_saved or not self._attempt.directory.exists()
+        if not self._is_exit_saved:
+            self._loop.call_at("save", read_clock() + self._retry_delay, self._save_exit)
+            self._retry_delay = min(self._retry_delay * 2, _LONGEST_RETRY)
+        elif self._is_drained:
+            self._clients.push_status(at_once=True)
+            self._loop.stop()
+
+    # Draining -----------------------------------------------------------------------------------------------------
+
+    def _begin_drain(self) -> None:
+        if self._attempt.run.cgroup is not None:
+            events = cgroup.open_events(self._attempt.run.cgroup)
+            if events is not None:
+                self._loop.watch(events, URGENT, lambda _: self._on_cgroup_change(events))
+        if self._has_timed_out:
+            self._kill_rest()
+        else:
+            self._loop.call_at("finish", read_clock() + FINISH_WINDOW, self._kill_rest)
+            self._check_drained()
+
+    def _on_cgroup_change(self, events: int) -> None:
+        os.pread(events, 4096, 0)
+        self._check_drained()
+
+    def _kill_rest(self) -> None:
+        leaf, leader = self._attempt.run.cgroup, self._attempt.run.leader.pid
+        if leaf is not None:
+            self._killed |= cgroup.list_members(leaf)
+            cgroup.kill_all(leaf)
+        self._killed |= tree.kill_children()
+        self._killed.discard(leader)
+        if self._exit is not None:
+            self._check_drained()
+
+    def _check_drained(self) -> None:
+        """Looks whether anything is left; called at every death, so that what surfaces by it is killed as well."""
+        tree.reap_all()
+        leaf = self._attempt.run.cgroup
+        if tree.has_children() or (leaf is not None and cgroup.is_populated(leaf)):
+            if not self._loop.is_waiting("finish"):
+                self._killed |= tree.kill_children()
+            return
+        if not self._is_drained:
+            assert self._exit is not None
+            self._loop.cancel("finish")
+            self._is_drained = True
+            self._exit = self._exit._replace(leftover=len(self._killed))
+            self._save_exit()
+
+
+def _reap(pid: int) -> Usage:
+    _, _, used = os.wait4(pid, 0)
+    return Usage(used.ru_utime, used.ru_stime, used.ru_maxrss)

@@ -1,0 +1,159 @@
+"""The keeper's life, from its first line to its last."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from perdured.contract import sockets
+
+from . import cgroup, records, tree
+from .channel import FAILED, NOT_STARTED, READY, STARTED, Channel
+from .explain import explain
+from .identity import identify
+from .keeper import Attempt, Keeper
+from .leader import WaitingLeader, fork_leader, read_oom_score, write_oom_score
+from .lock import take_lock
+from .log import log, log_failure
+from .loop import read_clock
+from .records import ExitRecord, RunRecord, Want
+
+_IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+_HANDLED = (signal.SIGTERM, signal.SIGCHLD)
+_OOM_SCORE = "-900"
+"""The kernel's out-of-memory killer takes nearly anything else first."""
+
+
+class Refused(Exception):
+    """Why nothing was started."""
+
+
+class Post(NamedTuple):
+    """What the keeper has taken up before it may start anything."""
+
+    directory: Path
+    want: Want
+    lock: int
+    listener: socket.socket
+    wakeup: int
+    oom_score: str | None
+
+
+def main(directory: str) -> int:
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    channel = Channel()
+    os.chdir("/")
+    try:
+        _keep(Path(directory), channel)
+    except Refused as refused:
+        log(str(refused))
+        channel.tell(FAILED, str(refused))
+        return 1
+    except Exception as error:  # noqa: BLE001 - the daemon must learn of it; the traceback is in keeper.log
+        log_failure("holding the attempt")
+        channel.tell(FAILED, f"{type(error).__name__}: {error}")
+        return 1
+    return 0
+
+
+def _keep(directory: Path, channel: Channel) -> None:
+    post = _take_post(directory)
+    try:
+        channel.tell(READY)
+        if not channel.wait_for_go(post.wakeup):
+            log("told to end before anything was started")
+            return
+        has_run = _run_attempt(post, channel)
+    finally:
+        _leave_post(post)
+    if not has_run:
+        channel.tell(NOT_STARTED)
+
+
+def _take_post(directory: Path) -> Post:
+    lock = take_lock(directory / records.LOCK)
+    if lock is None:
+        raise Refused("another keeper holds this attempt")
+    want = records.load_want(directory)
+    if (directory / records.RUN).exists() or (directory / records.EXIT).exists():
+        raise Refused("this attempt has been started before; an attempt starts once")
+    wakeup = _take_signals()
+    tree.become_subreaper()
+    oom_score = read_oom_score()
+    with contextlib.suppress(OSError):  # not everybody may
+        write_oom_score(_OOM_SCORE)
+    return Post(directory, want, lock, sockets.bind_unix(directory / records.SOCKET), wakeup, oom_score)
+
+
+def _leave_post(post: Post) -> None:
+    """The lock goes last: whoever finds it free finds nothing else left."""
+    with contextlib.suppress(OSError):
+        (post.directory / records.SOCKET).unlink()
+    if post.want.cgroup is not None:
+        cgroup.remove(post.want.cgroup)
+    os.close(post.lock)
+    post.listener.close()
+
+
+def _take_signals() -> int:
+    """A descriptor that becomes readable at each signal that matters, and holds their numbers."""
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    wakeup, signalled = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    signal.set_wakeup_fd(signalled, warn_on_full_buffer=False)
+    for number in _HANDLED:
+        signal.signal(number, lambda *_: None)
+    return wakeup
+
+
+def _run_attempt(post: Post, channel: Channel) -> bool:
+    """False when the command could not be executed."""
+    leader = _fork_leader(post)
+    try:
+        run = _record_start(post, leader)
+    except OSError as error:
+        leader.abandon()
+        raise Refused(f"cannot save {records.RUN}: {error.strerror}") from error
+    attempt = Attempt(post.directory, post.want, run, leader.pidfd, cgroup.read_oom_kills())
+    keeper = Keeper(attempt, post.listener, post.wakeup)
+    failure = leader.release()
+    if failure is None:
+        channel.tell(STARTED)
+        channel.close()
+        keeper.hold()
+    else:
+        os.waitpid(leader.pid, 0)
+        text = explain(post.want, failure)
+        keeper.conclude(ExitRecord(records.NOT_STARTED, time.time(), read_clock(), error=text))
+    keeper.close()
+    return failure is None
+
+
+def _fork_leader(post: Post) -> WaitingLeader:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+    try:
+        output = os.open(post.directory / records.OUTPUT_LOG, flags, 0o600)
+        try:
+            return fork_leader(post.want, output, post.oom_score)
+        finally:
+            os.close(output)
+    except OSError as error:
+        raise Refused(f"cannot make a process for the command: {error}") from error
+
+
+def _record_start(post: Post, leader: WaitingLeader) -> RunRecord:
+    leaf = post.want.cgroup
+    try:
+        if leaf is not None:
+            cgroup.join(leaf, leader.pid)
+    except OSError as error:
+        log(f"cannot move the leader into {leaf}: {error}; going on without a cgroup")
+        leaf = None
+    run = RunRecord(identify(os.getpid()), identify(leader.pid), time.time(), leaf)
+    records.save_run(post.directory, run)
+    return run

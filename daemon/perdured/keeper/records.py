@@ -1,0 +1,241 @@
+"""The files of an attempt's directory: the truth about what happened.
+
+| file | written by | says |
+|---|---|---|
+| `want.json` | daemon, before anything is started | what to start, and the nonce that proves who was asked |
+| `run.json` | keeper, before the command runs | who the keeper and the leader are |
+| `stop.json` | keeper, before it signals | that a stop was accepted, why, and until when |
+| `exit.json` | keeper, before it reaps the leader | how it ended; written again when nothing of the attempt is left |
+
+Each is JSON, written durably and replaced whole. Unknown keys are ignored, so that an older reader survives a newer
+writer. `load_want` raises FileNotFoundError where there is none, the others return None; what cannot be understood is
+a ValueError, never a guess.
+
+All are private to their owner (mode 0600): the environment of a job holds keys and tokens.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from perdured.contract import durable
+
+from .identity import Identity
+
+VERSION = 1
+
+WANT = "want.json"
+RUN = "run.json"
+STOP = "stop.json"
+EXIT = "exit.json"
+LOCK = "lock"
+SOCKET = "keeper.sock"
+KEEPER_LOG = "keeper.log"
+OUTPUT_LOG = "output.log"
+
+EXITED = "exited"
+SIGNALED = "signaled"
+TIMED_OUT = "timed_out"
+NOT_STARTED = "not_started"
+
+
+T = TypeVar("T", str, int, float, bool, "list[object]", "dict[str, object]")
+
+
+class Want(NamedTuple):
+    job: str
+    attempt: int
+    nonce: str
+    argv: tuple[str, ...]
+    env: dict[str, str]
+    """The whole environment of the command: nothing of the keeper's own is added."""
+    workdir: str
+    stop_signal: int
+    grace: float
+    """Seconds, for a stop that the keeper is told of by SIGTERM."""
+    cgroup: str | None
+    """An empty cgroup v2 directory for the command and all that it starts."""
+
+
+class RunRecord(NamedTuple):
+    keeper: Identity
+    leader: Identity
+    started_at: float
+    """Seconds since the epoch."""
+    cgroup: str | None
+    """Where the leader really is; None when it could not be moved there."""
+
+
+class StopRecord(NamedTuple):
+    reason: str
+    signal: int
+    grace: float
+    asked_at: float
+    """Seconds since the epoch, for people."""
+    deadline: float
+    """Seconds of CLOCK_BOOTTIME, for the keeper."""
+
+
+class Usage(NamedTuple):
+    """What the leader and the children it waited for have used (getrusage(2))."""
+
+    user_seconds: float
+    system_seconds: float
+    max_rss_kib: int
+
+
+class ExitRecord(NamedTuple):
+    reason: str
+    at: float
+    """Seconds since the epoch."""
+    at_boot: float
+    """Seconds of CLOCK_BOOTTIME: comparable with other records of the same boot, whatever the wall clock did."""
+    exit_code: int | None = None
+    signal: int | None = None
+    raw_status: int | None = None
+    """As wait(2) encodes it; tells a core dump from a plain death."""
+    error: str | None = None
+    stop_reason: str | None = None
+    leftover: int = 0
+    oom_kills: int | None = None
+    """Kills by the kernel for memory in the leader's memory cgroup during the attempt; None when it cannot be read."""
+    usage: Usage | None = None
+    step: int | None = None
+    checkpoint_step: int | None = None
+    checkpoint_path: str | None = None
+
+
+def load_want(directory: Path) -> Want:
+    data = _load(directory, WANT)
+    if data is None:
+        raise FileNotFoundError(f"{WANT} is missing in {directory}")
+    env = take(data, "env", dict)
+    argv = take(data, "argv", list)
+    words = tuple(word for word in argv if isinstance(word, str))
+    if not words or len(words) != len(argv):
+        raise ValueError("argv must be a list of strings, with at least the command")
+    return Want(
+        job=take(data, "job", str),
+        attempt=take(data, "attempt", int),
+        nonce=take(data, "nonce", str),
+        argv=words,
+        env={name: take(env, name, str) for name in env},
+        workdir=take(data, "workdir", str),
+        stop_signal=take(data, "stop_signal", int),
+        grace=take(data, "grace", float),
+        cgroup=take_optional(data, "cgroup", str),
+    )
+
+
+def load_run(directory: Path) -> RunRecord | None:
+    data = _load(directory, RUN)
+    if data is None:
+        return None
+    return RunRecord(
+        keeper=_parse_identity(take(data, "keeper", dict)),
+        leader=_parse_identity(take(data, "leader", dict)),
+        started_at=take(data, "started_at", float),
+        cgroup=take_optional(data, "cgroup", str),
+    )
+
+
+def load_stop(directory: Path) -> StopRecord | None:
+    data = _load(directory, STOP)
+    if data is None:
+        return None
+    return StopRecord(
+        reason=take(data, "reason", str),
+        signal=take(data, "signal", int),
+        grace=take(data, "grace", float),
+        asked_at=take(data, "asked_at", float),
+        deadline=take(data, "deadline", float),
+    )
+
+
+def load_exit(directory: Path) -> ExitRecord | None:
+    data = _load(directory, EXIT)
+    return None if data is None else parse_exit(data)
+
+
+def parse_exit(data: Mapping[str, object]) -> ExitRecord:
+    usage = take_optional(data, "usage", dict)
+    return ExitRecord(
+        reason=take(data, "reason", str),
+        at=take(data, "at", float),
+        at_boot=take(data, "at_boot", float),
+        exit_code=take_optional(data, "exit_code", int),
+        signal=take_optional(data, "signal", int),
+        raw_status=take_optional(data, "raw_status", int),
+        error=take_optional(data, "error", str),
+        stop_reason=take_optional(data, "stop_reason", str),
+        leftover=take(data, "leftover", int),
+        oom_kills=take_optional(data, "oom_kills", int),
+        usage=_parse_usage(usage) if usage is not None else None,
+        step=take_optional(data, "step", int),
+        checkpoint_step=take_optional(data, "checkpoint_step", int),
+        checkpoint_path=take_optional(data, "checkpoint_path", str),
+    )
+
+
+def save_want(directory: Path, want: Want) -> None:
+    _save(directory, WANT, want)
+
+
+def save_run(directory: Path, run: RunRecord) -> None:
+    _save(directory, RUN, run)
+
+
+def save_stop(directory: Path, stop: StopRecord) -> None:
+    _save(directory, STOP, stop)
+
+
+def save_exit(directory: Path, exit: ExitRecord) -> None:
+    _save(directory, EXIT, exit)
+
+
+def to_plain(value: object) -> object:
+    """A record as JSON knows it: NamedTuples become objects, at any depth."""
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return {key: to_plain(item) for key, item in value._asdict().items()}
+    return value
+
+
+def take(data: Mapping[str, object], key: str, kind: type[T]) -> T:
+    """The value of `key`, which must be there and of this kind. An int will do for a float, a bool for nothing else."""
+    value = data.get(key)
+    if kind is float and type(value) is int:
+        value = float(value)
+    if not isinstance(value, kind) or type(value) is not kind:  # True is an int to isinstance
+        raise ValueError(f"{key} must be of kind {kind.__name__}, not {repr(value)[:100]}")
+    return value
+
+
+def take_optional(data: Mapping[str, object], key: str, kind: type[T]) -> T | None:
+    return None if data.get(key) is None else take(data, key, kind)
+
+
+def _parse_identity(data: Mapping[str, object]) -> Identity:
+    return Identity(take(data, "pid", int), take(data, "start_time", int), take(data, "boot_id", str))
+
+
+def _parse_usage(data: Mapping[str, object]) -> Usage:
+    return Usage(take(data, "user_seconds", float), take(data, "system_seconds", float), take(data, "max_rss_kib", int))
+
+
+def _load(directory: Path, name: str) -> dict[str, object] | None:
+    try:
+        data = durable.load_json(directory / name)
+    except FileNotFoundError:
+        return None
+    if not isinstance(data, dict):
+        raise ValueError(f"{name} must hold an object")
+    return data
+
+
+def _save(directory: Path, name: str, record: NamedTuple) -> None:
+    data = {"version": VERSION, **record._asdict()}
+    text = json.dumps({key: to_plain(value) for key, value in data.items()})
+    durable.write_file(directory / name, text.encode(), mode=0o600)

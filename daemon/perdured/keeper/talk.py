@@ -1,0 +1,135 @@
+"""What the keeper's clients say and hear, as pure functions: lines to values, values to the next value.
+
+Whatever is not understood as a whole is a ValueError, and costs that client its connection. A type of message that is
+not known is ignored: it may come from a newer version.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from perdured.contract import messages
+
+from .records import ExitRecord, RunRecord, StopRecord, take, take_optional, to_plain
+
+_LONGEST_PATH = 4096
+_LONGEST_REASON = 1000
+
+
+class Told(NamedTuple):
+    """All that the job has told so far."""
+
+    step: int | None = None
+    loss: float | None = None
+    total: int | None = None
+    saving_by: int | None = None
+    """The client that is saving."""
+    checkpoint_step: int | None = None
+    checkpoint_path: str | None = None
+
+
+class StopAsked(NamedTuple):
+    reason: str
+    signal: int
+    grace: float
+
+
+class Hello(NamedTuple):
+    role: str
+    epoch: int
+
+
+def parse_line(line: bytes) -> dict[str, object]:
+    try:
+        message = json.loads(line)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    if not isinstance(message, dict):
+        raise ValueError("a message must be an object")
+    take(message, "type", str)
+    return message
+
+
+def parse_hello(message: Mapping[str, object], nonce: str) -> Hello:
+    """ValueError unless it is a job's, or a daemon's that knows this attempt's nonce."""
+    if message["type"] != messages.HELLO:
+        raise ValueError("the first message must be a hello")
+    role = take(message, "role", str)
+    if role == messages.ROLE_JOB:
+        return Hello(role, 0)
+    if role != messages.ROLE_DAEMON or take(message, "nonce", str) != nonce:
+        raise ValueError("neither a job nor this attempt's daemon")
+    return Hello(role, take_optional(message, "epoch", int) or 0)
+
+
+def parse_stop(message: Mapping[str, object], default_signal: int) -> StopAsked:
+    grace = take(message, "grace", float)
+    if not (math.isfinite(grace) and grace >= 0):
+        raise ValueError("grace must be a number of seconds")
+    number = take_optional(message, "signal", int) or default_signal
+    if number not in signal.valid_signals():
+        raise ValueError("no such signal")
+    return StopAsked(take(message, "reason", str)[:_LONGEST_REASON], number, grace)
+
+
+def hear_job(told: Told, message: Mapping[str, object], client: int) -> Told:
+    """What is known after a message of the job. Any of its processes may tell; the last word counts."""
+    match message["type"]:
+        case messages.PROGRESS:
+            told = forget_saving(told, client)
+            loss = take_optional(message, "loss", float)
+            return told._replace(
+                step=take(message, "step", int),
+                loss=loss if loss is not None and math.isfinite(loss) else None,
+                total=take_optional(message, "total", int),
+            )
+        case messages.SAVING:
+            return told._replace(saving_by=client)
+        case messages.CHECKPOINT:
+            path = take(message, "path", str)
+            if len(path) > _LONGEST_PATH:
+                raise ValueError("path too long")
+            told = forget_saving(told, client)
+            return told._replace(checkpoint_step=take(message, "step", int), checkpoint_path=path)
+    return told
+
+
+def forget_saving(told: Told, client: int) -> Told:
+    """A client that reports progress or a checkpoint, or is gone, is not saving any more."""
+    return told._replace(saving_by=None) if told.saving_by == client else told
+
+
+def decide_stop(current: StopRecord | None, asked: StopAsked, now: float, wall: float) -> StopRecord:
+    """The stop that holds from now on. A second one may only shorten the deadline; all else stays as first asked."""
+    if current is None:
+        return StopRecord(asked.reason, asked.signal, asked.grace, asked_at=wall, deadline=now + asked.grace)
+    return current._replace(deadline=min(current.deadline, now + asked.grace))
+
+
+def format_message(message: Mapping[str, object]) -> bytes:
+    return json.dumps(message).encode() + b"\n"
+
+
+def format_status(nonce: str, run: RunRecord, told: Told, stop: StopRecord | None, exit: ExitRecord | None) -> bytes:
+    """The whole status, so that a listener that reconnects has missed nothing."""
+    progress = {"step": told.step, "loss": told.loss, "total": told.total}
+    checkpoint = {"step": told.checkpoint_step, "path": told.checkpoint_path}
+    return format_message(
+        {
+            "type": messages.STATUS,
+            "version": messages.VERSION,
+            "nonce": nonce,
+            "keeper": to_plain(run.keeper),
+            "leader": to_plain(run.leader),
+            "started_at": run.started_at,
+            "progress": progress if told.step is not None else None,
+            "checkpoint": checkpoint if told.checkpoint_step is not None else None,
+            "saving": told.saving_by is not None,
+            "stop": to_plain(stop),
+            "exit": to_plain(exit),
+        }
+    )

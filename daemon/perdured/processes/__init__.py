@@ -1,0 +1,26 @@
+"""The only module of the daemon that starts, signals and looks at processes, all through keepers.
+
+start_keeper       the launch protocol: nothing runs that is not recorded
+observe_attempt    what an attempt's directory and the kernel say about it
+connect_keeper     a proven connection to a living keeper
+perform_clean, signal_orphan, wait_orphan     for an attempt whose keeper is gone
+"""
+
+from .launch import KeeperFailed, Order, start_keeper
+from .link import KeeperLink, KeeperStatus, NotOurs, connect_keeper
+from .observe import observe_attempt
+from .orphan import perform_clean, signal_orphan, wait_orphan
+
+__all__ = [
+    "KeeperFailed",
+    "KeeperLink",
+    "KeeperStatus",
+    "NotOurs",
+    "Order",
+    "connect_keeper",
+    "observe_attempt",
+    "perform_clean",
+    "signal_orphan",
+    "start_keeper",
+    "wait_orphan",
+]

@@ -1,0 +1,176 @@
+"""Starts an attempt. Each step is durable, or undone by the kernel, before the next (`keeper/main.py` has the table).
+
+want.json and the cgroup leaf → the keeper, which takes its lock and says `ready` → `go` → the command. A daemon that
+dies before `go` leaves a keeper that ends by itself; one that dies after it leaves an attempt to be adopted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from perdured import keeper
+from perdured.contract import durable, environment
+from perdured.errors import PerdureError
+from perdured.keeper import cgroup, channel, records
+from perdured.keeper.records import Want
+
+READY_CEILING = 30.0
+"""Seconds for an interpreter to start and bind a socket; a machine that needs more is in no state to train."""
+PROGRAM = Path(keeper.__file__).with_name("__main__.py")
+_LOG_TAIL = 2000
+
+_unreaped: set[int] = set()
+
+
+@dataclass(frozen=True)
+class Order:
+    directory: Path
+    job: str
+    attempt: int
+    argv: tuple[str, ...]
+    env: dict[str, str]
+    """All of it, but for what ties the attempt to its keeper, which is added here."""
+    workdir: str
+    stop_signal: int
+    grace: float
+    """Seconds."""
+
+
+class KeeperFailed(PerdureError):
+    """Nothing was started. Trying again is safe."""
+
+
+async def start_keeper(order: Order, program: Path = PROGRAM) -> None:
+    """Starts the attempt. Returns when run.json is durable and the command runs, or exit.json says why it does not.
+
+    Raises KeeperFailed or OSError, and then nothing was started. Cancelled before `go`, nothing is started either.
+    """
+    _reap_keepers()
+    want = await asyncio.to_thread(_save_want, order)
+    try:
+        ours = spawn_keeper(order.directory, program)
+        reader, writer = await asyncio.open_unix_connection(sock=ours)
+        try:
+            await _expect(reader, order, (channel.READY,), READY_CEILING)
+            writer.write(channel.GO.encode())
+            await _expect(reader, order, (channel.STARTED, channel.NOT_STARTED), None)
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+    except BaseException:
+        if want.cgroup is not None:
+            cgroup.remove(want.cgroup)
+        raise
+
+
+def _save_want(order: Order) -> Want:
+    directory = order.directory
+    if (directory / records.RUN).exists() or (directory / records.EXIT).exists():
+        raise _make_failure(order, "It has been started before, and an attempt starts only once.")
+    durable.make_directories(directory, 0o700)
+    nonce = secrets.token_hex(16)
+    leaf = cgroup.make_leaf(f"perdure-{order.job}-{order.attempt}-{nonce[:8]}")
+    ties = {environment.CHANNEL: str(directory / records.SOCKET), environment.ATTEMPT_NONCE: nonce}
+    want = Want(
+        order.job,
+        order.attempt,
+        nonce,
+        order.argv,
+        {**order.env, **ties},
+        order.workdir,
+        order.stop_signal,
+        order.grace,
+        leaf,
+    )
+    records.save_want(directory, want)
+    return want
+
+
+def spawn_keeper(directory: Path, program: Path = PROGRAM) -> socket.socket:
+    """A keeper that has nothing of ours but its end of the start channel; returns the other end."""
+    ours, theirs = socket.socketpair()
+    log = (directory / records.KEEPER_LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+    try:
+        pid = os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-I", "-S", str(program), str(directory)],
+            os.environ,
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, theirs.fileno(), 0),
+                (os.POSIX_SPAWN_OPEN, 1, *log),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ],
+            setsid=True,
+            setsigmask=(),
+            setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
+        )
+    except BaseException:
+        ours.close()
+        raise
+    finally:
+        theirs.close()
+    _unreaped.add(pid)
+    _reap_at_end(pid)
+    return ours
+
+
+async def _expect(reader: asyncio.StreamReader, order: Order, words: tuple[str, ...], ceiling: float | None) -> None:
+    try:
+        line = await asyncio.wait_for(reader.readline(), ceiling)
+    except asyncio.TimeoutError:
+        raise _make_failure(order, f"Its keeper did not come up within {ceiling:.0f} s.") from None
+    except ConnectionError:
+        line = b""
+    word, _, text = line.decode(errors="replace").strip().partition(" ")
+    if word == channel.FAILED:
+        raise _make_failure(order, f"Its keeper says: {text}.")
+    if word not in words:
+        tail = await asyncio.to_thread(_read_tail, order.directory / records.KEEPER_LOG)
+        raise _make_failure(order, f"Its keeper ended without a word. {tail}".strip())
+
+
+def _make_failure(order: Order, why: str) -> KeeperFailed:
+    return KeeperFailed(
+        f"Attempt {order.attempt} of job {order.job} could not be started.",
+        why,
+        f"The keeper's log is {order.directory / records.KEEPER_LOG}.",
+    )
+
+
+def _read_tail(path: Path) -> str:
+    try:
+        return path.read_bytes()[-_LOG_TAIL:].decode(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _reap_at_end(pid: int) -> None:
+    """Collects the keeper when it ends, if the running loop still runs then; if not, the next start does."""
+    loop = asyncio.get_running_loop()
+    pidfd = os.pidfd_open(pid)
+
+    def collect() -> None:
+        loop.remove_reader(pidfd)
+        os.close(pidfd)
+        _reap_keepers()
+
+    loop.add_reader(pidfd, collect)
+
+
+def _reap_keepers() -> None:
+    for pid in tuple(_unreaped):
+        try:
+            is_dead = os.waitpid(pid, os.WNOHANG) != (0, 0)
+        except ChildProcessError:  # somebody else has collected it
+            is_dead = True
+        if is_dead:
+            _unreaped.discard(pid)
