@@ -1,0 +1,52 @@
+"""The daemon's socket: bound by ourselves, because a server library's own socket files are open to everybody."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from pathlib import Path
+
+from perdured.contract.sockets import bind_unix, connect_unix
+from perdured.errors import AlreadyServed, PerdureError
+
+from .peers import observe_peer
+
+_LOOK_WITHIN = 2.0
+"""Seconds to ask who serves a socket already."""
+
+
+def open_listening(path: Path) -> socket.socket:
+    """The bound socket at `path`, mode 0600; a directory that has to be made for it is 0700.
+
+    A socket file that nobody answers on is replaced. Raises AlreadyServed when somebody does.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return bind_unix(path)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise _explain_served(path) from error
+        todo = "Choose another place with --socket or PERDURE_SOCKET_PATH."
+        raise PerdureError(f"Cannot listen on {path}.", f"{error.strerror or error}.", todo) from error
+
+
+def _explain_served(path: Path) -> AlreadyServed:
+    return AlreadyServed(
+        f"The socket {path} is already served.",
+        f"{_name_server(path)} answers on it.",
+        "Use that daemon (`perdure ps`), stop it first, or start this one with another --socket and --state-dir.",
+    )
+
+
+def _name_server(path: Path) -> str:
+    """Asked of the kernel, so that it also works when the other one hangs."""
+    try:
+        with connect_unix(path, _LOOK_WITHIN) as connection:
+            pid = observe_peer(connection).pid
+        return f"Process {pid} ({_read_name(pid)})"
+    except OSError:
+        return "Another process"
+
+
+def _read_name(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()

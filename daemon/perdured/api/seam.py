@@ -1,0 +1,48 @@
+"""What the routes need of the daemon. They hold no logic of their own: each asks one question and shapes the answer."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Literal, Protocol, cast
+
+from fastapi import Depends, Request
+
+from perdured.registry import StoredEvent
+from perdured.submission import Submission
+from perdured.views import CheckpointView, JobView
+
+Wish = Literal["stop", "resume", "restart", "park", "remove", "save"]
+
+
+class Service(Protocol):
+    """A `ref` is a job's id, a unique prefix of it, or its name; a wrong one raises NoSuchJob or AmbiguousJob."""
+
+    async def submit(self, submission: Submission) -> JobView: ...
+
+    def list_jobs(self, *, everything: bool) -> list[JobView]: ...
+
+    def show(self, ref: str) -> JobView: ...
+
+    async def ask(self, ref: str, wish: Wish) -> JobView: ...
+
+    def checkpoints(self, ref: str) -> list[CheckpointView]: ...
+
+    def events(self, after: int, ref: str | None = None) -> list[StoredEvent]: ...
+
+    async def wait_for_change(self, after: int) -> int: ...
+
+    def log_files(self, ref: str) -> list[tuple[int, Path]]: ...
+
+
+def _get_service(request: Request) -> Service:
+    return cast(Service, request.app.state.service)
+
+
+def _get_closing(request: Request) -> asyncio.Event:
+    return cast(asyncio.Event, request.app.state.closing)
+
+
+TheService = Annotated[Service, Depends(_get_service)]
+Closing = Annotated[asyncio.Event, Depends(_get_closing)]
+"""Set when the server is about to close: whoever waits answers with what there is."""

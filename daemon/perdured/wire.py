@@ -1,0 +1,95 @@
+"""The API's answers as a client sees them: plain dictionaries, typed.
+
+`perdured.views` says the same with pydantic on the daemon's side, and a test holds the two together. They are apart
+because pydantic alone costs half of what `perdure ps` may take. Times are RFC 3339 in UTC.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypedDict
+
+Wish = Literal["stop", "resume", "restart", "park", "save"]
+
+
+class Attempt(TypedDict):
+    number: int
+    pid: int | None
+    started_at: str | None
+    ended_at: str | None
+    exit_code: int | None
+    signal: int | None
+    cause: str | None
+    resumed_from_step: int | None
+
+
+class NewestCheckpoint(TypedDict):
+    step: int
+    path: str
+    committed_at: str
+
+
+class Job(TypedDict):
+    schema: int
+    id: str
+    name: str
+    state: str
+    reason: str
+    step: int | None
+    total: int | None
+    loss: float | None
+    restarts: int
+    attempts: list[Attempt]
+    checkpoint: NewestCheckpoint | None
+    goodput: float | None
+    submitted_at: str
+    ended_at: str | None
+    exit_status: int | None
+    workdir: str
+    checkpoint_dir: str
+    log: str | None
+
+
+class Checkpoint(TypedDict):
+    step: int
+    seq: int
+    path: str
+    committed_at: str
+    bytes: int
+    healthy: bool | None
+    valid: bool | None
+
+
+class Log(TypedDict):
+    attempt: int
+    path: str
+    bytes: int
+
+
+class Event(TypedDict):
+    seq: int
+    at: str
+    job: str
+    kind: str
+    text: str
+    attempt: int | None
+    step: int | None
+
+
+class Events(TypedDict):
+    schema: int
+    events: list[Event]
+    next: int
+    """What to ask with as `after` the next time."""
+
+
+class Health(TypedDict):
+    schema: int
+    version: str
+    pid: int
+
+
+class Failure(TypedDict):
+    what: str
+    why: str
+    todo: str
+    exit_status: int

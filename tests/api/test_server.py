@@ -1,0 +1,179 @@
+"""The server on a real socket: waiting, ending, and who may connect."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from perdured.api.listening import open_listening
+from perdured.api.peers import Peer, is_trusted, observe_peer
+from perdured.client import Client
+from perdured.core.events import Event
+from perdured.errors import AlreadyServed, NoDaemon, PerdureError
+from support.fake_service import FakeService, Served, make_job, serving
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    with serving(FakeService((make_job("aaaa"), make_job("bbbb", "other"))), tmp_path / "s") as served:
+        yield served
+
+
+def test_a_long_poll_is_answered_by_the_event_it_waits_for(served: Served) -> None:
+    client = Client(served.socket_path)
+    with ThreadPoolExecutor() as pool:
+        answer = pool.submit(client.list_events, 0, "aaaa", wait=30)
+        _wait_until_polling(served)
+        served.call(lambda service: service.tell("bbbb", Event(kind="asked", text="of another job")))
+        served.call(lambda service: service.tell("aaaa", Event(kind="started", text="attempt 1 is running")))
+        events = answer.result(timeout=10)
+    assert [event["text"] for event in events["events"]] == ["attempt 1 is running"]
+    assert events["next"] == 2
+
+
+def test_a_long_poll_ends_empty_when_its_time_is_over_past_the_events_of_other_jobs(served: Served) -> None:
+    served.call(lambda service: service.tell("bbbb", Event(kind="asked", text="of another job")))
+    events = Client(served.socket_path).list_events(0, "aaaa", wait=0.05)
+    assert events["events"] == []
+    assert events["next"] == 1
+
+
+def test_ending_the_server_answers_long_polls_at_once_and_leaves_nobody_listening(served: Served) -> None:
+    client = Client(served.socket_path)
+    with ThreadPoolExecutor() as pool:
+        answer = pool.submit(client.list_events, 0, wait=60)
+        _wait_until_polling(served)
+        served.close()
+        assert answer.result(timeout=10)["events"] == []
+    with pytest.raises(NoDaemon, match="nobody listens"):
+        client.health()
+
+
+def test_an_idle_connection_does_not_hold_up_the_end(served: Served) -> None:
+    with socket.socket(socket.AF_UNIX) as idle:
+        idle.connect(str(served.socket_path))
+        Client(served.socket_path).health()
+        served.close()
+
+
+def test_the_servers_library_leaves_the_daemons_signals_alone(tmp_path: Path) -> None:
+    """In a process of its own, since only a main thread could lose its handlers."""
+    script = """
+import asyncio, signal, sys
+from pathlib import Path
+from support.fake_service import FakeService
+from perdured.api.server import serve
+from perdured.client import Client
+from perdured.contract.sockets import bind_unix
+
+async def main():
+    path = Path(sys.argv[1])
+    signal.signal(signal.SIGTERM, own)
+    serving = asyncio.ensure_future(serve(FakeService(), bind_unix(path)))
+    await asyncio.to_thread(Client(path).health)
+    print(signal.getsignal(signal.SIGTERM) is own, signal.getsignal(signal.SIGINT) is not None)
+    serving.cancel()
+    await asyncio.gather(serving, return_exceptions=True)
+
+def own(*_): pass
+
+asyncio.run(main())
+"""
+    paths = os.pathsep.join(path for path in sys.path if path)
+    said = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "s")],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert said.stdout == "True True\n", said.stderr
+    assert said.stderr == ""
+
+
+def test_the_socket_is_its_owners_alone_and_so_is_a_directory_made_for_it(tmp_path: Path) -> None:
+    path = tmp_path / "made" / "s"
+    with open_listening(path):
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert path.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_served_socket_is_refused_with_the_name_of_who_serves_it(served: Served) -> None:
+    with pytest.raises(AlreadyServed) as caught:
+        open_listening(served.socket_path)
+    assert f"Process {os.getpid()} (" in caught.value.why
+    assert "--socket" in caught.value.todo
+    assert Client(served.socket_path).health()["pid"] == os.getpid()
+
+
+def test_a_socket_that_nobody_serves_any_more_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    open_listening(path).close()
+    assert path.exists()
+    with open_listening(path) as listening, socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        assert observe_peer(client).pid == os.getpid()
+        assert listening.getsockname()
+
+
+def test_a_file_in_the_sockets_place_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    path.write_text("precious")
+    with pytest.raises(PerdureError):
+        open_listening(path)
+    assert path.read_text() == "precious"
+
+
+@pytest.mark.parametrize(("uid", "trusted"), [(1000, True), (0, True), (1001, False)])
+def test_only_the_own_user_and_root_are_trusted(uid: int, trusted: bool) -> None:
+    assert is_trusted(Peer(pid=1, uid=uid, gid=0), own_uid=1000) is trusted
+
+
+@pytest.mark.root
+def test_another_user_is_refused_even_where_the_modes_would_let_it_in(tmp_path: Path) -> None:
+    """The directory and the socket opened up by hand: the kernel's word about the peer still keeps it out."""
+    with serving(FakeService(), tmp_path / "s") as served:
+        for directory in (served.socket_path.parent, *served.socket_path.parents):
+            if directory.stat().st_mode & 0o001 == 0:
+                directory.chmod(0o711)
+        served.socket_path.chmod(0o666)
+        with ThreadPoolExecutor() as pool:
+            said = pool.submit(_connect_as, 65534, served.socket_path).result(timeout=30)
+    assert b"403 Forbidden" in said
+    assert b"serves another user" in said
+
+
+def _connect_as(uid: int, path: Path) -> bytes:
+    """What the server says to another user. The bare system call changes this one thread's identity and no other's."""
+    set_identity = {"x86_64": 117, "aarch64": 147}[os.uname().machine]
+    assert ctypes.CDLL(None).syscall(set_identity, uid, uid, uid) == 0
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        return client.recv(4096)
+
+
+def _wait_until_polling(served: Served) -> None:
+    """Until somebody waits for a change."""
+    deadline = time.monotonic() + 10
+    while not served.call(lambda service: service.waiting):
+        assert time.monotonic() < deadline, "no long poll arrived"
+        time.sleep(0.01)
+
+
+def test_requests_are_served_while_a_long_poll_waits(served: Served) -> None:
+    client = Client(served.socket_path)
+    with ThreadPoolExecutor() as pool:
+        pool.submit(client.list_events, 0, wait=30)
+        _wait_until_polling(served)
+        assert client.show("aaaa")["id"] == "aaaa"
+        served.close()

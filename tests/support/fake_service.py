@@ -1,0 +1,206 @@
+"""A daemon's service without a daemon: jobs as values, wishes fulfilled at once or when a test says so."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from perdured.api.seam import Wish
+from perdured.api.server import serve
+from perdured.contract.sockets import bind_unix
+from perdured.core.events import Event
+from perdured.errors import AmbiguousJob, NoSuchJob, WrongState
+from perdured.registry import StoredEvent
+from perdured.submission import Submission
+from perdured.views import AttemptView, CheckpointView, JobView, NewestCheckpoint
+
+Answer = TypeVar("Answer")
+
+SUBMITTED_AT = "2026-11-24T10:00:00.000Z"
+
+
+def make_attempt(number: int = 1, **changes: object) -> AttemptView:
+    """An attempt that runs."""
+    usual = AttemptView(
+        number=number,
+        pid=1000 + number,
+        started_at="2026-11-24T10:00:01.000Z",
+        ended_at=None,
+        exit_code=None,
+        signal=None,
+        cause=None,
+        resumed_from_step=None,
+    )
+    return usual.model_copy(update=changes)
+
+
+def make_job(id: str = "k7mq2xwp", name: str = "gpt", **changes: object) -> JobView:
+    """A job that runs and has saved."""
+    usual = JobView(
+        schema_=1,
+        id=id,
+        name=name,
+        state="running",
+        reason="attempt 1 is running",
+        step=1200,
+        total=4000,
+        loss=2.3134,
+        restarts=0,
+        attempts=[make_attempt()],
+        checkpoint=NewestCheckpoint(
+            step=1100, path="/runs/gpt/checkpoints/step-000000001100-000011", committed_at="2026-11-24T10:05:00.000Z"
+        ),
+        goodput=0.97,
+        submitted_at=SUBMITTED_AT,
+        ended_at=None,
+        exit_status=None,
+        workdir="/runs/gpt",
+        checkpoint_dir="/runs/gpt/checkpoints",
+        log=None,
+    )
+    return usual.model_copy(update=changes)
+
+
+def make_checkpoint(step: int = 1100, **changes: object) -> CheckpointView:
+    usual = CheckpointView(
+        step=step,
+        seq=11,
+        path=f"/runs/gpt/checkpoints/step-{step:012d}-000011",
+        committed_at="2026-11-24T10:05:00.000Z",
+        bytes=1536 * 1024,
+        healthy=True,
+        valid=True,
+    )
+    return usual.model_copy(update=changes)
+
+
+class FakeService:
+    """Holds what tests put into it. All of it lives in one event loop; other threads go through `Served.call`."""
+
+    def __init__(self, jobs: tuple[JobView, ...] = ()) -> None:
+        self.jobs = {job.id: job for job in jobs}
+        self.stored: list[StoredEvent] = []
+        self.saved: dict[str, list[CheckpointView]] = {}
+        self.logs: dict[str, list[tuple[int, Path]]] = {}
+        self.submitted: list[Submission] = []
+        self.asked: list[tuple[str, Wish]] = []
+        self.after_asking: Callable[[JobView, Wish], JobView] = lambda job, _wish: job
+        """What a wish makes of a job, at once."""
+        self.failure: Exception | None = None
+        """Raised by `submit`."""
+        self.waiting = 0
+        """How many wait for a change."""
+        self._changed = asyncio.Event()
+
+    async def submit(self, submission: Submission) -> JobView:
+        if self.failure is not None:
+            raise self.failure
+        self.submitted.append(submission)
+        job = make_job(f"job{len(self.submitted):05d}", submission.spec.job_name, state="queued", reason="submitted")
+        self.put(job)
+        self.tell(job.id, Event(kind="submitted", text="submitted"))
+        return job
+
+    def list_jobs(self, *, everything: bool) -> list[JobView]:
+        return [job for job in self.jobs.values() if everything or job.state != "succeeded"]
+
+    def show(self, ref: str) -> JobView:
+        fitting = [job for job in self.jobs.values() if ref == job.name or job.id.startswith(ref)]
+        if len(fitting) > 1:
+            raise AmbiguousJob(f'"{ref}" fits several jobs.', "They are two.", "Give more letters of the id.")
+        if not fitting:
+            raise NoSuchJob(
+                f'There is no job "{ref}".', "No id, name or prefix of an id is like it.", "See all of them."
+            )
+        return fitting[0]
+
+    async def ask(self, ref: str, wish: Wish) -> JobView:
+        job = self.show(ref)
+        if wish == "resume" and job.state == "succeeded":
+            raise WrongState(f"Job {job.id} is done.", "It succeeded, so there is nothing to resume.", "Restart it.")
+        self.asked.append((job.id, wish))
+        if wish == "remove":
+            return self.jobs.pop(job.id)
+        changed = self.after_asking(job, wish)
+        self.put(changed)
+        self.tell(job.id, Event(kind="asked", text=f"asked to {wish}"))
+        return job
+
+    def checkpoints(self, ref: str) -> list[CheckpointView]:
+        return self.saved.get(self.show(ref).id, [])
+
+    def events(self, after: int, ref: str | None = None) -> list[StoredEvent]:
+        id = self.show(ref).id if ref is not None else None
+        return [each for each in self.stored if each.seq > after and id in (None, each.job)]
+
+    async def wait_for_change(self, after: int) -> int:
+        self.waiting += 1
+        try:
+            while len(self.stored) <= after:
+                await self._changed.wait()
+        finally:
+            self.waiting -= 1
+        return len(self.stored)
+
+    def log_files(self, ref: str) -> list[tuple[int, Path]]:
+        return self.logs.get(self.show(ref).id, [])
+
+    def put(self, job: JobView) -> None:
+        self.jobs[job.id] = job
+
+    def tell(self, job: str, event: Event) -> None:
+        """Wakes whoever waits for an event."""
+        self.stored.append(StoredEvent(len(self.stored) + 1, 1_795_514_400.0 + len(self.stored), job, event))
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+class Served:
+    """A service behind a real socket, in a thread with a loop of its own."""
+
+    def __init__(self, service: FakeService, socket_path: Path) -> None:
+        self.service = service
+        self.socket_path = socket_path
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="served")
+        self._serving: asyncio.Task[None] | None = None
+        self._is_closed = False
+
+    def call(self, function: Callable[[FakeService], Answer]) -> Answer:
+        """`function(service)` inside the loop."""
+
+        async def inside() -> Answer:
+            return function(self.service)
+
+        return asyncio.run_coroutine_threadsafe(inside(), self._loop).result(timeout=10)
+
+    def start(self) -> None:
+        listening = bind_unix(self.socket_path)
+        self._serving = self._loop.create_task(serve(self.service, listening))
+        self._thread.start()
+
+    def close(self) -> None:
+        if not self._is_closed and self._serving is not None:
+            self._is_closed = True
+            self._loop.call_soon_threadsafe(self._serving.cancel)
+            self._thread.join(timeout=10)
+            assert not self._thread.is_alive(), "the server did not end when it was told to"
+            self._loop.close()
+
+    def _run(self) -> None:
+        assert self._serving is not None
+        self._loop.run_until_complete(asyncio.gather(self._serving, return_exceptions=True))
+
+
+@contextmanager
+def serving(service: FakeService, socket_path: Path) -> Iterator[Served]:
+    served = Served(service, socket_path)
+    served.start()
+    try:
+        yield served
+    finally:
+        served.close()
