@@ -53,5 +53,5 @@ $(MADE): pyproject.toml constraints.txt
 	@echo "Making $(VENV) (once; a minute or two, torch is large)…"
 	@$(PYTHON) -m venv $(VENV) || { \
 	    echo "'$(PYTHON)' cannot make a venv. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
