@@ -9,8 +9,9 @@ import pytest
 from perdured.demo.compare import Final
 from perdured.demo.display import Bar, PlainDisplay, describe_bar, format_line, format_sparkline
 from perdured.demo.outcome import Outcome
+from perdured.demo.play import describe_recovery
 from perdured.demo.progress import Progress, Tail, parse_progress
-from perdured.demo.script import SCRIPT
+from perdured.demo.script import SCRIPT, Moment
 from perdured.demo.show import find_faults
 from perdured.demo.table import HEADINGS, format_table, list_rows
 
@@ -51,6 +52,14 @@ def test_lines_begin_with_the_time_and_what_kind_they_are(capsys: pytest.Capture
     assert format_line(12.34, "preempted", "done") == "  12.3 s  ✗ preempted"
     PlainDisplay().say("trains on", "well")
     assert capsys.readouterr().out == "   0.0 s  ✓ trains on\n"
+
+
+def test_a_recovery_is_told_in_a_sentence() -> None:
+    now = Moment(state="running", attempt=2, pid=1, step=31, resumed_from=30)
+    lost = [describe_recovery(Outcome("x", 40, steps, 2.0), now).rpartition(": ")[2] for steps in (0, 1, 10)]
+    assert lost == ["no step lost", "1 step lost", "10 steps lost"]
+    assert "noticed nothing" in describe_recovery(Outcome("x", 40, 0, None), now)
+    assert describe_recovery(Outcome("x", 40, 0, 2.0, ("it began again at step 0",)), now) == "it began again at step 0"
 
 
 def test_the_table_has_a_row_for_each_disturbance_and_says_what_never_stopped() -> None:

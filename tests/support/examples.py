@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -25,9 +26,9 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-def run_example(name: str, *options: object, cwd: Path) -> CompletedProcess[str]:
-    """The finished process of `name`.py with these options."""
-    return _run(FOLDER / f"{name}.py", *options, cwd=cwd)
+def run_example(name: str, *options: object, cwd: Path, attempt: int | None = None) -> CompletedProcess[str]:
+    """The finished process of `name`.py with these options, as that attempt of a job or as none."""
+    return _run(FOLDER / f"{name}.py", *options, cwd=cwd, attempt=attempt)
 
 
 def run_until_step(step: int, name: str, *options: object, cwd: Path, by: str = "SIGKILL") -> CompletedProcess[str]:
@@ -35,6 +36,7 @@ def run_until_step(step: int, name: str, *options: object, cwd: Path, by: str = 
     return _run("-c", _SIGNAL_AT_STEP.format(signal=by), step, FOLDER / f"{name}.py", *options, cwd=cwd)
 
 
-def _run(*words: object, cwd: Path) -> CompletedProcess[str]:
+def _run(*words: object, cwd: Path, attempt: int | None = None) -> CompletedProcess[str]:
     argv = [sys.executable, *map(str, words)]
-    return subprocess.run(argv, cwd=cwd, capture_output=True, text=True, timeout=50, check=False)
+    env = os.environ | ({} if attempt is None else {"PERDURE_ATTEMPT": str(attempt)})
+    return subprocess.run(argv, cwd=cwd, env=env, capture_output=True, text=True, timeout=50, check=False)

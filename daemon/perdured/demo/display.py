@@ -6,6 +6,7 @@ Where standard output is no terminal, the same lines, and the bars now and then 
 from __future__ import annotations
 
 import sys
+import textwrap
 import time
 from collections.abc import Sequence
 from itertools import pairwise
@@ -22,6 +23,7 @@ Tone = Literal["done", "told", "well", "plain"]
 
 _SIGNS: dict[Tone, str] = {"done": "✗ ", "told": "  ", "well": "✓ ", "plain": ""}
 _STYLES: dict[Tone, str] = {"done": "bold red", "told": "dim", "well": "green", "plain": ""}
+_INDENT = 12
 _BLOCKS = "▁▂▃▄▅▆▇█"
 PLAIN_EVERY = 5.0
 """Seconds between two lines of progress where there is no terminal."""
@@ -77,7 +79,8 @@ class LiveDisplay:
 
     def say(self, text: str, tone: Tone = "plain") -> None:
         line = format_line(time.monotonic() - self._began, text, tone)
-        self._console.print(line, style=_STYLES[tone], markup=False)
+        for part in textwrap.wrap(line, self._console.width, subsequent_indent=" " * _INDENT):
+            self._console.print(part, style=_STYLES[tone], markup=False)
 
     def update(self, bars: Sequence[Bar]) -> None:
         self._live.update(_draw(bars, self._console.width), refresh=True)
@@ -113,8 +116,8 @@ def _draw(bars: Sequence[Bar], width: int) -> RenderableType:
     room = max(10, min(60, width - 52))
     grid = Table.grid(padding=(0, 1))
     for bar in bars:
-        progress = ProgressBar(total=max(1, bar.total), completed=bar.step, width=room)
-        numbers = f"{bar.step:>{len(str(bar.total))}}/{bar.total}"
+        progress = ProgressBar(total=bar.total or 1, completed=bar.step, width=room)
+        numbers = f"{bar.step:>{len(str(bar.total))}}/{bar.total}" if bar.total else ""
         loss = f"loss {bar.losses[-1]:.2f}" if bar.losses else ""
         grid.add_row(bar.name, progress, numbers, loss, bar.note)
         grid.add_row("", format_sparkline(bar.losses, room))

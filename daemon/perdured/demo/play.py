@@ -110,7 +110,7 @@ class Play:
         self._undisturbed_progress += self._undisturbed_tail.read_progress()
         moment = watch.look()
         watch.check_alive()
-        self._display.update([watch.draw(moment), draw_undisturbed(self._undisturbed_progress, watch.total)])
+        self._display.update([watch.draw(moment), draw_undisturbed(self._undisturbed_progress)])
         return moment
 
     def _stop_job(self, job: str) -> None:
@@ -128,8 +128,8 @@ class Play:
             time.sleep(TICK)
 
 
-def draw_undisturbed(progress: list[Progress], total: int) -> Bar:
-    step = progress[-1].step if progress else 0
+def draw_undisturbed(progress: list[Progress]) -> Bar:
+    step, total = progress[-1][:2] if progress else (0, 0)
     return Bar("alone", step, total, [each.loss for each in progress], "undisturbed")
 
 
@@ -138,5 +138,5 @@ def describe_recovery(outcome: Outcome, now: Moment) -> str:
         return "; ".join(outcome.faults)
     if outcome.seconds is None:
         return f"the same process trains on, at step {now.step}: it has noticed nothing"
-    lost = "no step" if outcome.steps_lost == 0 else f"{outcome.steps_lost} steps"
+    lost = {0: "no step", 1: "1 step"}.get(outcome.steps_lost, f"{outcome.steps_lost} steps")
     return f"training goes on from step {now.resumed_from}, after {outcome.seconds:.1f} s: {lost} lost"

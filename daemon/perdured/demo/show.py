@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import shutil
+import signal
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
+
+from perdured.contract import exits
 
 from .compare import Final, load_final
 from .display import open_display
@@ -34,6 +38,7 @@ def run_demo(scale: Scale | None = None, *, keep: bool = False) -> int:
     `keep` leaves the folder with logs and checkpoints; so does a demo that ends otherwise than well.
     """
     check_torch()
+    _end_on_signals()
     stage = Stage(Path(tempfile.mkdtemp(prefix="perdure-demo-")), find_script(), scale or Scale())
     is_well = False
     try:
@@ -46,6 +51,12 @@ def run_demo(scale: Scale | None = None, *, keep: bool = False) -> int:
         else:
             click.echo(f"Logs and checkpoints are in {stage.root}")
     return 0 if is_well else 1
+
+
+def _end_on_signals() -> None:
+    """SIGTERM and a closed terminal end the demo as Ctrl-C does: with nothing left behind."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda received, _frame: sys.exit(exits.status_of_signal(received)))
 
 
 def _play(stage: Stage) -> list[Outcome]:

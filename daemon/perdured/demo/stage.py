@@ -19,8 +19,8 @@ NAME = "gpt"
 class Scale(NamedTuple):
     """How long it takes: the options of gpt.py, and how often it saves."""
 
-    options: tuple[str, ...] = ()
-    every: str = "20 steps"
+    options: tuple[str, ...] = ("--megabytes", "0.28")
+    every: str = "15 steps"
 
 
 class Stage(NamedTuple):

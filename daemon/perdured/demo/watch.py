@@ -45,7 +45,7 @@ class Watch:
         self._seen_events = page["next"]
         for event in page["events"]:
             if event["kind"] not in SILENT:
-                self._display.say(event["text"], "told")
+                self._display.say(event["text"].replace(f"{self._stage.root}/", ""), "told")
 
     def _read_output(self) -> None:
         for attempt in self.job["attempts"]:
@@ -89,5 +89,6 @@ class Watch:
 
     def draw(self, moment: Moment) -> Bar:
         note = moment.state + (f", attempt {moment.attempt}" if moment.attempt > 1 else "")
-        losses = [self.losses[step] for step in sorted(self.losses)]
-        return Bar("disturbed", moment.step or moment.resumed_from or 0, self.total, losses, note)
+        step = moment.step or moment.resumed_from or 0
+        losses = [self.losses[each] for each in sorted(self.losses) if each <= step]
+        return Bar("disturbed", step, self.total, losses, note)
