@@ -25,6 +25,8 @@ PUSH_INTERVAL = 0.2
 """Seconds between two statuses in which only progress has changed."""
 ACCEPT_PAUSE = 1.0
 _READ_SIZE = 64 * 1024
+_MOST_READS = 64
+"""More than a socket's buffer holds; a client that goes on talking does not hold up the end of the attempt."""
 _CREDENTIALS = "3i"
 
 
@@ -103,26 +105,35 @@ class Clients:
             self._drop(client)
         self._listener.close()
 
-    def _accept(self, _: int) -> None:
+    def catch_up(self) -> None:
+        """Hears all that has been said by now: the last word of a job that reports and ends at once must count."""
+        while len(self._clients) < MAX_CLIENTS and self._accept():
+            pass
+        for client in list(self._clients.values()):
+            self._guard(client, self._read_all)
+
+    def _accept(self, _: int = READ) -> bool:
+        """True when there may be another."""
         try:
             connection, _address = self._listener.accept()
         except BlockingIOError:
-            return
+            return False
         except OSError as error:
             # Out of descriptors, most likely. The listener stays readable: without a pause this would spin.
             log(f"cannot accept a client: {error}")
             self._pause()
             self._loop.call_at("accept", read_clock() + ACCEPT_PAUSE, self._resume)
-            return
+            return False
         if read_peer(connection).uid != os.geteuid():
             connection.close()
-            return
+            return True
         connection.setblocking(False)
         client = Client(connection)
         self._clients[client.fd] = client
         self._loop.watch(client.fd, READ, lambda events: self._guard(client, self._attend, events))
         if len(self._clients) >= MAX_CLIENTS:
             self._pause()
+        return True
 
     def _pause(self) -> None:
         self._loop.rewatch(self._listener.fileno(), 0)
@@ -146,17 +157,24 @@ class Clients:
         if events & ~WRITE:
             self._read(client)
 
-    def _read(self, client: Client) -> None:
+    def _read_all(self, client: Client) -> None:
+        for _ in range(_MOST_READS):
+            if not self._read(client):
+                return
+
+    def _read(self, client: Client) -> bool:
+        """True when there may be more."""
         try:
             data = client.connection.recv(_READ_SIZE)
         except BlockingIOError:
-            return
+            return False
         if not data:
             self._drop(client)
-            return
+            return False
         client.incoming += data
         for line in client.take_lines():
             self._hear(client, talk.parse_line(line))
+        return True
 
     def _hear(self, client: Client, message: dict[str, object]) -> None:
         if client.hello is None:

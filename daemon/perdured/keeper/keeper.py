@@ -141,6 +141,7 @@ class Keeper:
             return
         self._loop.forget(self._attempt.pidfd)
         self._loop.cancel("deadline")
+        self._clients.catch_up()
         self._exit = self._describe_exit(dead.si_code, dead.si_status)
         self._save_exit()
         self._exit = self._exit._replace(usage=_reap(self._attempt.run.leader.pid))
@@ -223,7 +224,12 @@ class Keeper:
             assert self._exit is not None
             self._loop.cancel("finish")
             self._is_drained = True
-            self._exit = self._exit._replace(leftover=len(self._killed))
+            self._exit = self._exit._replace(
+                leftover=len(self._killed),
+                step=self._told.step,
+                checkpoint_step=self._told.checkpoint_step,
+                checkpoint_path=self._told.checkpoint_path,
+            )
             self._save_exit()
 
 

@@ -23,11 +23,11 @@ def read_clock() -> float:
 class Loop:
     def __init__(self) -> None:
         self._epoll = select.epoll()
-        self._callbacks: dict[int, Callable[[int], None]] = {}
+        self._callbacks: dict[int, Callable[[int], object]] = {}
         self._timers: dict[str, tuple[float, Callable[[], None]]] = {}
         self._is_stopped = False
 
-    def watch(self, fd: int, events: int, callback: Callable[[int], None]) -> None:
+    def watch(self, fd: int, events: int, callback: Callable[[int], object]) -> None:
         """Calls `callback` with the events seen, at each turn in which there are some (level-triggered)."""
         self._epoll.register(fd, events)
         self._callbacks[fd] = callback

@@ -38,7 +38,6 @@ class Post(NamedTuple):
 
     directory: Path
     want: Want
-    lock: int
     listener: socket.socket
     wakeup: int
     oom_score: str | None
@@ -62,42 +61,37 @@ def main(directory: str) -> int:
 
 
 def _keep(directory: Path, channel: Channel) -> None:
-    post = _take_post(directory)
-    try:
+    with contextlib.ExitStack() as leaving:
+        post = _take_post(directory, leaving)
         channel.tell(READY)
         if not channel.wait_for_go(post.wakeup):
             log("told to end before anything was started")
             return
         has_run = _run_attempt(post, channel)
-    finally:
-        _leave_post(post)
     if not has_run:
         channel.tell(NOT_STARTED)
 
 
-def _take_post(directory: Path) -> Post:
+def _take_post(directory: Path, leaving: contextlib.ExitStack) -> Post:
+    """`leaving` undoes it in reverse, the lock last: whoever finds that free finds nothing else left."""
     lock = take_lock(directory / records.LOCK)
     if lock is None:
         raise Refused("another keeper holds this attempt")
+    leaving.callback(os.close, lock)
     want = records.load_want(directory)
     if (directory / records.RUN).exists() or (directory / records.EXIT).exists():
         raise Refused("this attempt has been started before; an attempt starts once")
+    if want.cgroup is not None:
+        leaving.callback(cgroup.remove, want.cgroup)
     wakeup = _take_signals()
     tree.become_subreaper()
     oom_score = read_oom_score()
     with contextlib.suppress(OSError):  # not everybody may
         write_oom_score(_OOM_SCORE)
-    return Post(directory, want, lock, sockets.bind_unix(directory / records.SOCKET), wakeup, oom_score)
-
-
-def _leave_post(post: Post) -> None:
-    """The lock goes last: whoever finds it free finds nothing else left."""
-    with contextlib.suppress(OSError):
-        (post.directory / records.SOCKET).unlink()
-    if post.want.cgroup is not None:
-        cgroup.remove(post.want.cgroup)
-    os.close(post.lock)
-    post.listener.close()
+    listener = sockets.bind_unix(directory / records.SOCKET)
+    leaving.callback((directory / records.SOCKET).unlink, missing_ok=True)
+    leaving.callback(listener.close)
+    return Post(directory, want, listener, wakeup, oom_score)
 
 
 def _take_signals() -> int:

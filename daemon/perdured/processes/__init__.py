@@ -9,14 +9,16 @@ perform_clean, signal_orphan, wait_orphan     for an attempt whose keeper is gon
 from .launch import KeeperFailed, Order, start_keeper
 from .link import KeeperLink, KeeperStatus, NotOurs, connect_keeper
 from .observe import observe_attempt
-from .orphan import perform_clean, signal_orphan, wait_orphan
+from .orphan import NotClean, StillHeld, perform_clean, signal_orphan, wait_orphan
 
 __all__ = [
     "KeeperFailed",
     "KeeperLink",
     "KeeperStatus",
+    "NotClean",
     "NotOurs",
     "Order",
+    "StillHeld",
     "connect_keeper",
     "observe_attempt",
     "perform_clean",

@@ -20,6 +20,7 @@ import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from perdured.contract import messages, sockets
@@ -135,21 +136,18 @@ class KeeperLink:
             self._writer.write(talk.format_message(message))
 
     def listen(self, on_status: OnStatus, on_gone: OnGone) -> None:
-        self._listening = asyncio.create_task(self._listen(on_status, on_gone))
+        self._listening = asyncio.create_task(self._listen(on_status))
+        self._listening.add_done_callback(partial(self._end, on_gone))
 
-    async def _listen(self, on_status: OnStatus, on_gone: OnGone) -> None:
-        is_closed = False
-        try:
-            while (status := await self._read_status()) is not None:
-                on_status(status)
-            await wait_readable(self._pidfd, _DEATH_CEILING)
-        except asyncio.CancelledError:
-            is_closed = True
-            raise
-        finally:
-            self._release()
-            if not is_closed:
-                on_gone()
+    async def _listen(self, on_status: OnStatus) -> None:
+        while (status := await self._read_status()) is not None:
+            on_status(status)
+        await wait_readable(self._pidfd, _DEATH_CEILING)
+
+    def _end(self, on_gone: OnGone, listening: asyncio.Task[None]) -> None:
+        self._release()
+        if not listening.cancelled():
+            on_gone()
 
     async def _read_status(self) -> KeeperStatus | None:
         """None when the keeper has hung up, or what it says cannot be understood."""

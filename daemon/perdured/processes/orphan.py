@@ -13,7 +13,6 @@ import contextlib
 import os
 import select
 import signal
-import time
 from pathlib import Path
 
 from perdured.contract import environment
@@ -68,7 +67,7 @@ def perform_clean(directory: Path) -> int:
     """Kills all that is left of the attempt, waits until it is gone, and returns how many that were.
 
     Blocks, for milliseconds as a rule. Holds the keeper's lock meanwhile, so that no keeper can take the place. Raises
-    StillHeld, NotClean, OSError, and ValueError for records that cannot be understood.
+    StillHeld, NotClean or OSError.
     """
     if not directory.exists():
         return 0
@@ -85,10 +84,11 @@ def perform_clean(directory: Path) -> int:
 
 def _clean(directory: Path) -> int:
     try:
-        want = records.load_want(directory)
+        want, run = records.load_want(directory), records.load_run(directory)
     except FileNotFoundError:
-        return 0  # without it nothing was ever started
-    run = records.load_run(directory)
+        return 0  # without want.json nothing was ever started
+    except ValueError as error:
+        raise _fail(f"Its records cannot be understood: {error}.") from error
     killed = _empty_cgroup(want.cgroup) if want.cgroup is not None else set()
     mark = f"{environment.ATTEMPT_NONCE}={want.nonce}".encode()
     for _ in range(_ROUNDS):
@@ -105,14 +105,12 @@ def _empty_cgroup(leaf: str) -> set[int]:
         return set()
     poll = select.poll()
     poll.register(events, select.POLLPRI)
-    deadline = time.monotonic() + _DEATH_CEILING
     try:
         members = cgroup.list_members(leaf)
         cgroup.kill_all(leaf)
         while cgroup.is_populated(leaf):
-            if time.monotonic() > deadline:
+            if not poll.poll(_DEATH_CEILING * 1000):
                 raise _fail("A killed process does not end; it is stuck in the kernel.")
-            poll.poll(_DEATH_CEILING * 1000)
             os.pread(events, 4096, 0)
     finally:
         os.close(events)
@@ -148,14 +146,14 @@ def _kill(found: dict[int, int]) -> set[int]:
 
 
 def _wait_for_deaths(pidfds: set[int]) -> None:
-    deadline = time.monotonic() + _DEATH_CEILING
     poll = select.poll()
     for pidfd in pidfds:
         poll.register(pidfd, select.POLLIN)
     while pidfds:
-        if time.monotonic() > deadline:
+        dead = [pidfd for pidfd, _ in poll.poll(_DEATH_CEILING * 1000)]
+        if not dead:
             raise _fail("A killed process does not end; it is stuck in the kernel.")
-        for pidfd, _ in poll.poll(_DEATH_CEILING * 1000):
+        for pidfd in dead:
             poll.unregister(pidfd)
             pidfds.discard(pidfd)
 
