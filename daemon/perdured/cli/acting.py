@@ -1,0 +1,46 @@
+"""Asking something of jobs, waiting until it is done, and saying how it went."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import click
+
+from perdured.client import Client
+from perdured.wire import Job, Wish
+
+from .follow import is_at_rest, wait_for_jobs
+from .text import STATE_COLOURS, Cell, clean, paint
+
+IsDone = Callable[[Job, Job], bool]
+"""Whether what was asked is done: the job before it was asked, and now."""
+
+wait_option = click.option("--wait/--no-wait", default=True, help="Wait until it is done, or only ask [--wait].")
+
+
+def has_started_again(before: Job, now: Job) -> bool:
+    """A later attempt runs, or has ended already."""
+    return len(now["attempts"]) > len(before["attempts"]) and now["state"] != "starting"
+
+
+def has_saved(before: Job, now: Job) -> bool:
+    """There is another newest checkpoint. A job that came to rest meanwhile will not save any more."""
+    return (now["checkpoint"] is not None and now["checkpoint"] != before["checkpoint"]) or is_at_rest(now)
+
+
+def ask_and_wait(client: Client, refs: Sequence[str], wish: Wish, is_done: IsDone | None) -> None:
+    """Asks all first, so that they do it side by side. A wrong reference is noticed before anything is asked."""
+    before = {job["id"]: job for job in [client.show(ref) for ref in refs]}
+    jobs = [client.ask(id, wish) for id in before]
+    if is_done is not None:
+        jobs = wait_for_jobs(client, list(before), lambda job: is_done(before[job["id"]], job))
+    for job in jobs:
+        click.echo(_describe(job, is_asked_only=is_done is None))
+
+
+def _describe(job: Job, *, is_asked_only: bool) -> str:
+    state = paint(Cell(job["state"], STATE_COLOURS.get(job["state"])))
+    newest = job["checkpoint"]
+    saved = f" (newest checkpoint: step {newest['step']})" if newest else ""
+    asked = "asked; still " if is_asked_only else ""
+    return f"{clean(job['name'])} {job['id']}: {asked}{state}, {clean(job['reason'])}{saved}"

@@ -1,0 +1,153 @@
+"""The page of `perdure show`, after the manner of `systemctl status`: state and reason first. Pure."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+
+from perdured.core.units import human_duration
+from perdured.wire import Attempt, Job
+
+from .text import (
+    DIM,
+    STATE_COLOURS,
+    Cell,
+    clean,
+    format_age,
+    format_bar,
+    format_clock,
+    format_date,
+    format_loss,
+    format_table,
+    header,
+    paint,
+    parse_time,
+    shorten,
+)
+
+SHOWN_ATTEMPTS = 10
+
+
+def format_page(job: Job, tail: Sequence[str], ref: str, now: float, width: int | None) -> list[str]:
+    """Lines about `job`; `tail` is the end of its output, `ref` what the user calls it."""
+    return [
+        *_format_head(job, now),
+        *_format_attempts(job["attempts"], now, width),
+        *_format_tail(tail, width),
+        "",
+        *format_table([[Cell(f"  {command}"), Cell(what, DIM)] for command, what in suggest(job, ref)], width),
+    ]
+
+
+def _format_head(job: Job, now: float) -> list[str]:
+    """Never cut: half a reason or half a path is of no use."""
+    colour = STATE_COLOURS.get(job["state"])
+    title = f"{paint(Cell('●', colour))} {clean(job['name'])}  {paint(Cell(job['state'], colour))}"
+    facts = {"why": clean(job["reason"]), "id": job["id"], **_progress(job), **_places(job, now)}
+    rows = [[Cell(f"  {name}", DIM), Cell(value)] for name, value in facts.items() if value]
+    return [title, *format_table(rows)]
+
+
+def _progress(job: Job) -> dict[str, str]:
+    step, total = job["step"], job["total"]
+    parts = []
+    if step is not None:
+        parts.append(f"{step} of {total}  {format_bar(step, total)}" if total else str(step))
+    if job["loss"] is not None:
+        parts.append(f"loss {format_loss(job['loss'])}")
+    return {"step": "   ".join(parts)}
+
+
+def _places(job: Job, now: float) -> dict[str, str]:
+    newest = job["checkpoint"]
+    age = format_age(parse_time(newest["committed_at"]), now) if newest else ""
+    submitted = parse_time(job["submitted_at"])
+    goodput = "" if job["goodput"] is None else f"{job['goodput']:.0%} of the time was useful training"
+    return {
+        "checkpoint": f"step {newest['step']}, {age}: {newest['path']}"
+        if newest
+        else f"none yet in {job['checkpoint_dir']}",
+        "goodput": goodput,
+        "submitted": f"{format_date(submitted)} ({format_age(submitted, now)})",
+        "workdir": job["workdir"],
+        "log": job["log"] or "",
+    }
+
+
+def _format_attempts(attempts: Sequence[Attempt], now: float, width: int | None) -> list[str]:
+    if not attempts:
+        return []
+    shown = attempts[-SHOWN_ATTEMPTS:]
+    rows = [header("  ATTEMPT", "STARTED", "RAN", "PID", "FROM STEP", "ENDED")]
+    rows += [_describe_attempt(attempt, now) for attempt in shown]
+    hidden = len(attempts) - len(shown)
+    note = [paint(Cell(f"  ({hidden} earlier attempts are not shown; --json has all)", DIM))] if hidden else []
+    return ["", *note, *format_table(rows, width)]
+
+
+def _describe_attempt(attempt: Attempt, now: float) -> list[Cell]:
+    started = parse_time(attempt["started_at"]) if attempt["started_at"] else None
+    ended = parse_time(attempt["ended_at"]) if attempt["ended_at"] else None
+    ran = "-" if started is None else human_duration(max((ended or now) - started, 0.0))
+    resumed = attempt["resumed_from_step"]
+    return [
+        Cell(f"  {attempt['number']}"),
+        Cell(format_clock(started) if started is not None else "-"),
+        Cell(ran),
+        Cell(str(attempt["pid"]) if attempt["pid"] is not None and ended is None else "-"),
+        Cell("-" if resumed is None else str(resumed)),
+        Cell(describe_end(attempt)),
+    ]
+
+
+def describe_end(attempt: Attempt) -> str:
+    """How an attempt ended: its cause, and the exit where the cause does not already say it."""
+    if attempt["ended_at"] is None:
+        return "runs" if attempt["started_at"] else "-"
+    cause = clean(attempt["cause"] or "")
+    number, code = attempt["signal"], attempt["exit_code"]
+    if number is not None:
+        end = f"signal {number} ({_name_signal(number)})"
+        return cause.replace(f"signal {number}", end) if f"signal {number}" in cause else _join(cause, end)
+    if code is None or f"exit code {code}" in cause:
+        return cause or "unknown"
+    return _join(cause, f"exit code {code}")
+
+
+def _join(cause: str, end: str) -> str:
+    return f"{cause}: {end}" if cause else end
+
+
+def _name_signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _format_tail(tail: Sequence[str], width: int | None) -> list[str]:
+    shown = [clean(line.rstrip("\r").rsplit("\r", 1)[-1]) for line in tail]
+    cut = [line if width is None else shorten(line, width - 4) for line in shown]
+    return ["", *(paint(Cell(f"  │ {line}", DIM)) for line in cut)] if cut else []
+
+
+def suggest(job: Job, ref: str) -> list[tuple[str, str]]:
+    """The next commands somebody in front of this page may want, and what they do."""
+    follow = (f"perdure logs -f {ref}", "follows its output over restarts")
+    resume = (f"perdure resume {ref}", "goes on from the newest valid checkpoint")
+    match job["state"]:
+        case "failed":
+            return [(f"perdure logs {ref}", "has all of its output"), resume]
+        case "stopped" | "parked":
+            return [resume, (f"perdure rm {ref}", "forgets it; checkpoints stay")]
+        case "succeeded":
+            return [
+                (f"perdure checkpoints {ref}", "lists what it saved"),
+                (f"perdure logs {ref}", "has all of its output"),
+            ]
+        case "waiting" | "queued":
+            return [
+                (f"perdure events -f {ref}", "tells what happens"),
+                (f"perdure restart {ref}", "does not wait longer"),
+            ]
+    return [follow, (f"perdure stop {ref}", "saves and ends it")]

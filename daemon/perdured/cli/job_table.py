@@ -1,0 +1,64 @@
+"""The table of `perdure ps`. Pure: jobs, the time and the terminal's width in, lines out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from perdured.wire import Job
+
+from .text import (
+    DIM,
+    STATE_COLOURS,
+    Cell,
+    clean,
+    format_age,
+    format_loss,
+    format_step,
+    format_table,
+    header,
+    paint,
+    parse_time,
+    shorten,
+    width_of,
+)
+
+_LONGEST_NAME = 24
+_LEAST_WHY = 30
+"""Columns. With less room than this the reason gets a line of its own."""
+
+
+def format_jobs(jobs: Sequence[Job], now: float, width: int | None) -> list[str]:
+    """One row a job, fitting into `width` columns; None for output that nobody looks at line by line."""
+    rows = [header("ID", "NAME", "STATE", "STEP", "LOSS", "RESTARTS", "CHECKPOINT")]
+    rows += [_describe(job, now) for job in jobs]
+    reasons = [Cell("WHY", DIM), *(Cell(clean(job["reason"])) for job in jobs)]
+    table = format_table(rows)
+    if width is not None and _needs_own_lines(rows, reasons, width):
+        return _with_lines_between(table, reasons[1:], width)
+    return format_table([[*row, why] for row, why in zip(rows, reasons, strict=True)], width)
+
+
+def _describe(job: Job, now: float) -> list[Cell]:
+    newest = job["checkpoint"]
+    return [
+        Cell(job["id"]),
+        Cell(shorten(clean(job["name"]), _LONGEST_NAME)),
+        Cell(job["state"], STATE_COLOURS.get(job["state"])),
+        Cell(format_step(job["step"], job["total"])),
+        Cell(format_loss(job["loss"])),
+        Cell(str(job["restarts"])),
+        Cell(format_age(parse_time(newest["committed_at"]), now) if newest else "-"),
+    ]
+
+
+def _needs_own_lines(rows: Sequence[Sequence[Cell]], reasons: Sequence[Cell], width: int) -> bool:
+    widths = [max(width_of(cell.text) for cell in column) for column in zip(*rows, strict=True)]
+    room = width - sum(widths) - 2 * len(widths)
+    return room < min(_LEAST_WHY, max(width_of(why.text) for why in reasons))
+
+
+def _with_lines_between(table: Sequence[str], reasons: Sequence[Cell], width: int) -> list[str]:
+    lines = [table[0]]
+    for row, why in zip(table[1:], reasons, strict=True):
+        lines += [row, paint(Cell("  " + shorten(why.text, width - 2), DIM))]
+    return lines

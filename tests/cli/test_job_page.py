@@ -1,0 +1,103 @@
+"""`perdure show` as it looks."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import click
+import pytest
+
+from perdured.cli.job_page import describe_end, format_page, suggest
+from perdured.cli.text import parse_time
+from perdured.views import JobView
+from perdured.wire import Attempt, Job
+from support.fake_service import make_attempt, make_job
+
+NOW = parse_time("2026-11-24T10:08:30Z")
+
+
+def page(view: JobView, *tail: str, width: int | None = 100) -> str:
+    job = cast(Job, view.model_dump(mode="json", by_alias=True))
+    return click.unstyle("\n".join(format_page(job, tail, "gpt", NOW, width)))
+
+
+def test_the_page_of_a_job_that_was_restarted(in_berlin: None) -> None:
+    killed = make_attempt(ended_at="2026-11-24T10:03:09.000Z", signal=9, cause="killed by signal 9")
+    goes_on = make_attempt(2, started_at="2026-11-24T10:03:10.000Z", resumed_from_step=1100)
+    job = make_job(attempts=[killed, goes_on], reason="attempt 2 is running", log="/state/output.log")
+    assert page(job, "step 1199", " 10%|█  |\r 20%|██ |") == (
+        "● gpt  running\n"
+        "  why         attempt 2 is running\n"
+        "  id          k7mq2xwp\n"
+        "  step        1200 of 4000  ██████░░░░░░░░░░░░░░ 30%   loss 2.313\n"
+        "  checkpoint  step 1100, 3m ago: /runs/gpt/checkpoints/step-000000001100-000011\n"
+        "  goodput     97% of the time was useful training\n"
+        "  submitted   2026-11-24 11:00:00 +0100 (8m ago)\n"
+        "  workdir     /runs/gpt\n"
+        "  log         /state/output.log\n"
+        "\n"
+        "  ATTEMPT  STARTED         RAN         PID   FROM STEP  ENDED\n"
+        "  1        11-24 11:00:01  3 min 8 s   -     -          killed by signal 9 (SIGKILL)\n"
+        "  2        11-24 11:03:10  5 min 20 s  1002  1100       runs\n"
+        "\n"
+        "  │ step 1199\n"
+        "  │ 20%|██ |\n"
+        "\n"
+        "  perdure logs -f gpt  follows its output over restarts\n"
+        "  perdure stop gpt     saves and ends it"
+    )
+
+
+def test_a_job_that_has_done_nothing_yet_has_a_page_too() -> None:
+    job = make_job(state="queued", reason="submitted", step=None, loss=None, attempts=[], checkpoint=None, goodput=None)
+    text = page(job)
+    assert "none yet in /runs/gpt/checkpoints" in text
+    assert "ATTEMPT" not in text
+    assert "goodput" not in text
+
+
+def test_of_a_hundred_attempts_the_last_ten_are_shown_and_the_page_says_so() -> None:
+    ended = [
+        make_attempt(n, ended_at="2026-11-24T10:00:02.000Z", exit_code=1, cause="exit code 1") for n in range(1, 101)
+    ]
+    text = page(make_job(attempts=ended))
+    assert "(90 earlier attempts are not shown; --json has all)" in text
+    rows = [line for line in text.splitlines() if line.endswith("exit code 1")]
+    assert len(rows) == 10
+    assert rows[0].startswith("  91 ")
+    assert rows[-1].startswith("  100 ")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"started_at": None}, "-"),
+        ({}, "runs"),
+        ({"ended_at": "x", "signal": 9, "cause": "killed by signal 9"}, "killed by signal 9 (SIGKILL)"),
+        ({"ended_at": "x", "signal": 15, "cause": "stop"}, "stop: signal 15 (SIGTERM)"),
+        ({"ended_at": "x", "signal": 63, "cause": None}, "signal 63 (signal 63)"),
+        ({"ended_at": "x", "exit_code": 3, "cause": "exit code 3"}, "exit code 3"),
+        ({"ended_at": "x", "exit_code": 75, "cause": "preempted"}, "preempted: exit code 75"),
+        ({"ended_at": "x", "cause": "the machine was restarted"}, "the machine was restarted"),
+        ({"ended_at": "x"}, "unknown"),
+    ],
+)
+def test_the_end_of_an_attempt_says_what_is_known_once(changes: dict[str, Any], said: str) -> None:
+    attempt = cast(Attempt, make_attempt(**changes).model_dump())
+    assert describe_end(attempt) == said
+
+
+@pytest.mark.parametrize(
+    ("state", "first"),
+    [
+        ("running", "perdure logs -f gpt"),
+        ("failed", "perdure logs gpt"),
+        ("stopped", "perdure resume gpt"),
+        ("parked", "perdure resume gpt"),
+        ("succeeded", "perdure checkpoints gpt"),
+        ("waiting", "perdure events -f gpt"),
+    ],
+)
+def test_the_next_command_fits_the_state(state: str, first: str) -> None:
+    job = cast(Job, make_job(state=state).model_dump(mode="json", by_alias=True))
+    assert suggest(job, "gpt")[0][0] == first
