@@ -25,10 +25,10 @@ _OOM_COUNTERS = (
 )
 
 
-def make_leaf(name: str, mounts: tuple[str, ...] = MOUNTS) -> str | None:
+def make_leaf(name: str) -> str | None:
     """A new cgroup `name` beneath our own, or None where that is not possible. Never one that is there already:
     whoever is in it would be killed with the attempt."""
-    for mount in mounts:
+    for mount in MOUNTS:
         path = _find_path(mount, "", os.getpid())
         if path is None:
             continue

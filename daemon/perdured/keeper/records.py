@@ -17,7 +17,7 @@ All are private to their owner (mode 0600): the environment of a job holds keys 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -42,6 +42,8 @@ TIMED_OUT = "timed_out"
 NOT_STARTED = "not_started"
 
 
+Data = Mapping[str, object]
+R = TypeVar("R")
 T = TypeVar("T", str, int, float, bool, "list[object]", "dict[str, object]")
 
 
@@ -109,75 +111,22 @@ class ExitRecord(NamedTuple):
 
 
 def load_want(directory: Path) -> Want:
-    data = _load(directory, WANT)
-    if data is None:
+    want = _load(directory, WANT, _parse_want)
+    if want is None:
         raise FileNotFoundError(f"{WANT} is missing in {directory}")
-    env = take(data, "env", dict)
-    argv = take(data, "argv", list)
-    words = tuple(word for word in argv if isinstance(word, str))
-    if not words or len(words) != len(argv):
-        raise ValueError("argv must be a list of strings, with at least the command")
-    return Want(
-        job=take(data, "job", str),
-        attempt=take(data, "attempt", int),
-        nonce=take(data, "nonce", str),
-        argv=words,
-        env={name: take(env, name, str) for name in env},
-        workdir=take(data, "workdir", str),
-        stop_signal=take(data, "stop_signal", int),
-        grace=take(data, "grace", float),
-        cgroup=take_optional(data, "cgroup", str),
-    )
+    return want
 
 
 def load_run(directory: Path) -> RunRecord | None:
-    data = _load(directory, RUN)
-    if data is None:
-        return None
-    return RunRecord(
-        keeper=_parse_identity(take(data, "keeper", dict)),
-        leader=_parse_identity(take(data, "leader", dict)),
-        started_at=take(data, "started_at", float),
-        cgroup=take_optional(data, "cgroup", str),
-    )
+    return _load(directory, RUN, _parse_run)
 
 
 def load_stop(directory: Path) -> StopRecord | None:
-    data = _load(directory, STOP)
-    if data is None:
-        return None
-    return StopRecord(
-        reason=take(data, "reason", str),
-        signal=take(data, "signal", int),
-        grace=take(data, "grace", float),
-        asked_at=take(data, "asked_at", float),
-        deadline=take(data, "deadline", float),
-    )
+    return _load(directory, STOP, _parse_stop)
 
 
 def load_exit(directory: Path) -> ExitRecord | None:
-    data = _load(directory, EXIT)
-    return None if data is None else parse_exit(data)
-
-
-def parse_exit(data: Mapping[str, object]) -> ExitRecord:
-    usage = take_optional(data, "usage", dict)
-    return ExitRecord(
-        reason=take(data, "reason", str),
-        at=take(data, "at", float),
-        at_boot=take(data, "at_boot", float),
-        exit_code=take_optional(data, "exit_code", int),
-        signal=take_optional(data, "signal", int),
-        raw_status=take_optional(data, "raw_status", int),
-        error=take_optional(data, "error", str),
-        stop_reason=take_optional(data, "stop_reason", str),
-        leftover=take(data, "leftover", int),
-        oom_kills=take_optional(data, "oom_kills", int),
-        usage=_parse_usage(usage) if usage is not None else None,
-        step=take_optional(data, "step", int),
-        checkpoint_step=take_optional(data, "checkpoint_step", int),
-        checkpoint_path=take_optional(data, "checkpoint_path", str),
-    )
+    return _load(directory, EXIT, parse_exit)
 
 
 def save_want(directory: Path, want: Want) -> None:
@@ -203,7 +152,7 @@ def to_plain(value: object) -> object:
     return value
 
 
-def take(data: Mapping[str, object], key: str, kind: type[T]) -> T:
+def take(data: Data, key: str, kind: type[T]) -> T:
     """The value of `key`, which must be there and of this kind. An int will do for a float, a bool for nothing else."""
     value = data.get(key)
     if kind is float and type(value) is int:
@@ -213,26 +162,87 @@ def take(data: Mapping[str, object], key: str, kind: type[T]) -> T:
     return value
 
 
-def take_optional(data: Mapping[str, object], key: str, kind: type[T]) -> T | None:
+def take_optional(data: Data, key: str, kind: type[T]) -> T | None:
     return None if data.get(key) is None else take(data, key, kind)
 
 
-def _parse_identity(data: Mapping[str, object]) -> Identity:
+def parse_exit(data: Data) -> ExitRecord:
+    usage = take_optional(data, "usage", dict)
+    return ExitRecord(
+        reason=take(data, "reason", str),
+        at=take(data, "at", float),
+        at_boot=take(data, "at_boot", float),
+        exit_code=take_optional(data, "exit_code", int),
+        signal=take_optional(data, "signal", int),
+        raw_status=take_optional(data, "raw_status", int),
+        error=take_optional(data, "error", str),
+        stop_reason=take_optional(data, "stop_reason", str),
+        leftover=take(data, "leftover", int),
+        oom_kills=take_optional(data, "oom_kills", int),
+        usage=_parse_usage(usage) if usage is not None else None,
+        step=take_optional(data, "step", int),
+        checkpoint_step=take_optional(data, "checkpoint_step", int),
+        checkpoint_path=take_optional(data, "checkpoint_path", str),
+    )
+
+
+def _parse_want(data: Data) -> Want:
+    env = take(data, "env", dict)
+    argv = take(data, "argv", list)
+    words = tuple(word for word in argv if isinstance(word, str))
+    if not words or len(words) != len(argv):
+        raise ValueError("argv must be a list of strings, with at least the command")
+    return Want(
+        job=take(data, "job", str),
+        attempt=take(data, "attempt", int),
+        nonce=take(data, "nonce", str),
+        argv=words,
+        env={name: take(env, name, str) for name in env},
+        workdir=take(data, "workdir", str),
+        stop_signal=take(data, "stop_signal", int),
+        grace=take(data, "grace", float),
+        cgroup=take_optional(data, "cgroup", str),
+    )
+
+
+def _parse_run(data: Data) -> RunRecord:
+    return RunRecord(
+        keeper=_parse_identity(take(data, "keeper", dict)),
+        leader=_parse_identity(take(data, "leader", dict)),
+        started_at=take(data, "started_at", float),
+        cgroup=take_optional(data, "cgroup", str),
+    )
+
+
+def _parse_stop(data: Data) -> StopRecord:
+    return StopRecord(
+        reason=take(data, "reason", str),
+        signal=take(data, "signal", int),
+        grace=take(data, "grace", float),
+        asked_at=take(data, "asked_at", float),
+        deadline=take(data, "deadline", float),
+    )
+
+
+def _parse_identity(data: Data) -> Identity:
     return Identity(take(data, "pid", int), take(data, "start_time", int), take(data, "boot_id", str))
 
 
-def _parse_usage(data: Mapping[str, object]) -> Usage:
+def _parse_usage(data: Data) -> Usage:
     return Usage(take(data, "user_seconds", float), take(data, "system_seconds", float), take(data, "max_rss_kib", int))
 
 
-def _load(directory: Path, name: str) -> dict[str, object] | None:
+def _load(directory: Path, name: str, parse: Callable[[Data], R]) -> R | None:
     try:
         data = durable.load_json(directory / name)
     except FileNotFoundError:
         return None
     if not isinstance(data, dict):
-        raise ValueError(f"{name} must hold an object")
-    return data
+        raise ValueError(f"{name}: not an object")
+    try:
+        return parse(data)
+    except ValueError as error:
+        raise ValueError(f"{directory / name}: {error}") from None
 
 
 def _save(directory: Path, name: str, record: NamedTuple) -> None:

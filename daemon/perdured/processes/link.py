@@ -22,6 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 from perdured.contract import messages, sockets
 from perdured.core.observation import Exit
@@ -96,6 +97,8 @@ async def connect_keeper(directory: Path, on_status: OnStatus, on_gone: OnGone, 
     try:
         link.send(type=messages.HELLO, role=messages.ROLE_DAEMON, version=1, nonce=want.nonce, epoch=epoch)
         line = await asyncio.wait_for(reader.readline(), HANDSHAKE_CEILING)
+        if not line:
+            await link.explain_silence(directory)
         on_status(_prove_status(directory, line, want, run))
     except asyncio.TimeoutError:
         link.close()
@@ -138,6 +141,12 @@ class KeeperLink:
     def listen(self, on_status: OnStatus, on_gone: OnGone) -> None:
         self._listening = asyncio.create_task(self._listen(on_status))
         self._listening.add_done_callback(partial(self._end, on_gone))
+
+    async def explain_silence(self, directory: Path) -> NoReturn:
+        """It hung up on our hello: because it ended just now, or because it did not believe us."""
+        if await wait_readable(self._pidfd, _DEATH_CEILING):
+            raise ConnectionResetError(f"the keeper in {directory} has just ended")
+        raise NotOurs(directory, "It hung up: it has another secret than this attempt's.")
 
     async def _listen(self, on_status: OnStatus) -> None:
         while (status := await self._read_status()) is not None:
@@ -194,8 +203,6 @@ def _prove_process(directory: Path, connection: socket.socket, run: RunRecord) -
 
 
 def _prove_status(directory: Path, line: bytes, want: Want, run: RunRecord) -> KeeperStatus:
-    if not line:
-        raise ConnectionResetError(f"the keeper in {directory} hung up")
     try:
         message = json.loads(line)
         if take(message, "nonce", str) != want.nonce:

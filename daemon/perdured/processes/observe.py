@@ -34,7 +34,7 @@ def observe_attempt(directory: Path) -> AttemptSeen:
             return Ended(pid=_pid(run), started_at=run.started_at if run else None, exit=make_exit(exit))
         return _see_without_keeper(run) if run is not None else Absent()
     except (OSError, ValueError) as error:
-        return Unverifiable(why=f"{directory} cannot be understood: {error}")
+        return Unverifiable(why=f"cannot be understood: {error}")
 
 
 def make_exit(record: ExitRecord) -> Exit:
