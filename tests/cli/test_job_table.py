@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 import click
+import pytest
 
 from perdured.cli.job_table import format_jobs
 from perdured.cli.text import parse_time
@@ -36,21 +37,26 @@ def table(width: int | None, *views: JobView) -> str:
 
 def test_a_wide_terminal_has_the_reason_in_a_column() -> None:
     assert table(150, make_job(), WAITING) == (
-        "ID        NAME                      STATE    STEP       LOSS   RESTARTS  CHECKPOINT  WHY\n"
-        "k7mq2xwp  gpt                       running  1200/4000  2.313  0         3m ago      attempt 1 is running\n"
-        "p3x9aa2b  bert-large-uncased-fine…  waiting  -          -      3         -           "
-        "waiting 8 s before attempt 4: exit code 1, no progress since ste…"
+        "ID        NAME                      STATE    STEP       LOSS   RESTARTS  SAVED   WHY\n"
+        "k7mq2xwp  gpt                       running  1200/4000  2.313  0         3m ago  attempt 1 is running\n"
+        "p3x9aa2b  bert-large-uncased-fine…  waiting  -          -      3         -       "
+        "waiting 8 s before attempt 4: exit code 1, no progress since step 12…"
     )
 
 
 def test_a_narrow_terminal_has_the_reason_on_a_line_of_its_own() -> None:
-    assert table(80, make_job(), WAITING) == (
-        "ID        NAME                      STATE    STEP       LOSS   RESTARTS  CHECKPOINT\n"
-        "k7mq2xwp  gpt                       running  1200/4000  2.313  0         3m ago\n"
+    assert table(70, make_job(), WAITING) == (
+        "ID        NAME                STATE    STEP       LOSS   RESTARTS  SAVED\n"
+        "k7mq2xwp  gpt                 running  1200/4000  2.313  0         3m ago\n"
         "  attempt 1 is running\n"
-        "p3x9aa2b  bert-large-uncased-fine…  waiting  -          -      3         -\n"
-        "  waiting 8 s before attempt 4: exit code 1, no progress since step 1200 (2 of…"
+        "p3x9aa2b  bert-large-uncase…  waiting  -          -      3         -\n"
+        "  waiting 8 s before attempt 4: exit code 1, no progress since step…"
     )
+
+
+@pytest.mark.parametrize("width", [70, 80, 100, 140])
+def test_no_line_is_wider_than_the_terminal(width: int) -> None:
+    assert max(map(len, table(width, make_job(), WAITING).splitlines())) <= width
 
 
 def test_short_reasons_stay_in_their_column_where_they_fit() -> None:

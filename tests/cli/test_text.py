@@ -19,6 +19,7 @@ from perdured.cli.text import (
     parse_time,
     shorten,
     width_of,
+    wrap,
 )
 
 
@@ -78,6 +79,12 @@ def test_wide_characters_take_two_columns_and_combining_ones_none() -> None:
 def test_columns_are_aligned_whatever_colours_and_wide_characters_are_in_them() -> None:
     rows = [[Cell("学", "red"), Cell("a")], [Cell("long"), Cell("b")]]
     assert [click.unstyle(line) for line in format_table(rows)] == ["学    a", "long  b"]
+
+
+def test_long_lines_break_between_words_and_keep_their_indent() -> None:
+    text = "what happened\n  line 2: a-key is wrong\n/a/path/that/is/long"
+    assert wrap(text, 16) == ["what happened", "  line 2: a-key", "  is wrong", "/a/path/that/is/long"]
+    assert wrap(text, None) == text.splitlines()
 
 
 def test_only_the_last_column_gives_way_to_a_narrow_terminal() -> None:

@@ -32,7 +32,7 @@ def format_page(job: Job, tail: Sequence[str], ref: str, now: float, width: int 
     """Lines about `job`; `tail` is the end of its output, `ref` what the user calls it."""
     return [
         *_format_head(job, now),
-        *_format_attempts(job["attempts"], now, width),
+        *_format_attempts(job["attempts"], now),
         *_format_tail(tail, width),
         "",
         *format_table([[Cell(f"  {command}"), Cell(what, DIM)] for command, what in suggest(job, ref)], width),
@@ -74,7 +74,7 @@ def _places(job: Job, now: float) -> dict[str, str]:
     }
 
 
-def _format_attempts(attempts: Sequence[Attempt], now: float, width: int | None) -> list[str]:
+def _format_attempts(attempts: Sequence[Attempt], now: float) -> list[str]:
     if not attempts:
         return []
     shown = attempts[-SHOWN_ATTEMPTS:]
@@ -82,7 +82,7 @@ def _format_attempts(attempts: Sequence[Attempt], now: float, width: int | None)
     rows += [_describe_attempt(attempt, now) for attempt in shown]
     hidden = len(attempts) - len(shown)
     note = [paint(Cell(f"  ({hidden} earlier attempts are not shown; --json has all)", DIM))] if hidden else []
-    return ["", *note, *format_table(rows, width)]
+    return ["", *note, *format_table(rows)]
 
 
 def _describe_attempt(attempt: Attempt, now: float) -> list[Cell]:

@@ -8,6 +8,7 @@ from perdured.wire import Job
 
 from .text import (
     DIM,
+    GAP,
     STATE_COLOURS,
     Cell,
     clean,
@@ -23,14 +24,16 @@ from .text import (
 )
 
 _LONGEST_NAME = 24
+_SHORTEST_NAME = 8
 _LEAST_WHY = 30
 """Columns. With less room than this the reason gets a line of its own."""
 
 
 def format_jobs(jobs: Sequence[Job], now: float, width: int | None) -> list[str]:
     """One row a job, fitting into `width` columns; None for output that nobody looks at line by line."""
-    rows = [header("ID", "NAME", "STATE", "STEP", "LOSS", "RESTARTS", "CHECKPOINT")]
+    rows = [header("ID", "NAME", "STATE", "STEP", "LOSS", "RESTARTS", "SAVED")]
     rows += [_describe(job, now) for job in jobs]
+    rows = _fit_names(rows, width)
     reasons = [Cell("WHY", DIM), *(Cell(clean(job["reason"])) for job in jobs)]
     table = format_table(rows)
     if width is not None and _needs_own_lines(rows, reasons, width):
@@ -42,7 +45,7 @@ def _describe(job: Job, now: float) -> list[Cell]:
     newest = job["checkpoint"]
     return [
         Cell(job["id"]),
-        Cell(shorten(clean(job["name"]), _LONGEST_NAME)),
+        Cell(clean(job["name"])),
         Cell(job["state"], STATE_COLOURS.get(job["state"])),
         Cell(format_step(job["step"], job["total"])),
         Cell(format_loss(job["loss"])),
@@ -51,9 +54,22 @@ def _describe(job: Job, now: float) -> list[Cell]:
     ]
 
 
-def _needs_own_lines(rows: Sequence[Sequence[Cell]], reasons: Sequence[Cell], width: int) -> bool:
+def _fit_names(rows: Sequence[list[Cell]], width: int | None) -> list[list[Cell]]:
+    """Names are the only part of a row that may be long, so they give way until the rest fits."""
+    if width is None:
+        return list(rows)
+    others = _width_of_rows([[id, *rest] for id, _name, *rest in rows]) + GAP
+    room = min(max(width - others, _SHORTEST_NAME), _LONGEST_NAME)
+    return [[id, name._replace(text=shorten(name.text, room)), *rest] for id, name, *rest in rows]
+
+
+def _width_of_rows(rows: Sequence[Sequence[Cell]]) -> int:
     widths = [max(width_of(cell.text) for cell in column) for column in zip(*rows, strict=True)]
-    room = width - sum(widths) - 2 * len(widths)
+    return sum(widths) + GAP * (len(widths) - 1)
+
+
+def _needs_own_lines(rows: Sequence[Sequence[Cell]], reasons: Sequence[Cell], width: int) -> bool:
+    room = width - _width_of_rows(rows) - GAP
     return room < min(_LEAST_WHY, max(width_of(why.text) for why in reasons))
 
 

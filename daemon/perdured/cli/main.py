@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -16,6 +17,7 @@ from perdured.errors import PerdureError
 
 from .output import colour_choice
 from .settings import Settings, place_options
+from .text import wrap
 
 SECTIONS: dict[str, dict[str, str]] = {
     "Start": {
@@ -132,8 +134,9 @@ def run_cli(arguments: Sequence[str], settings: Settings | None = None) -> int:
 
 
 def _tell(error: PerdureError) -> None:
-    what, *rest = str(error).splitlines()
-    click.echo("\n".join([click.style(f"perdure: {what}", fg="bright_red"), *rest]), err=True, color=colour_choice())
+    width = shutil.get_terminal_size().columns if sys.stderr.isatty() else None
+    what, *rest = wrap(f"perdure: {error}", width)
+    click.echo("\n".join([click.style(what, fg="bright_red"), *rest]), err=True, color=colour_choice())
 
 
 def main() -> NoReturn:

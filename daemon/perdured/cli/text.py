@@ -6,6 +6,7 @@ Rich would do the columns as well, for 35 ms of the 150 that `perdure ps` may ta
 
 from __future__ import annotations
 
+import textwrap
 import unicodedata
 from collections.abc import Sequence
 from datetime import datetime, timezone
@@ -98,6 +99,21 @@ def shorten(text: str, width: int) -> str:
     while text and width_of(text) > width - 1:
         text = text[:-1]
     return text.rstrip() + "…" if width > 0 else ""
+
+
+def wrap(text: str, width: int | None) -> list[str]:
+    """The lines of `text`, each broken between words where it exceeds `width`; an indented line stays indented."""
+    lines = text.splitlines()
+    if width is None:
+        return lines
+    return [part for line in lines for part in _wrap_line(line, width)]
+
+
+def _wrap_line(line: str, width: int) -> list[str]:
+    indent = line[: len(line) - len(line.lstrip())]
+    return textwrap.wrap(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False) or [
+        line
+    ]
 
 
 def paint(cell: Cell) -> str:

@@ -66,7 +66,7 @@ def run_module(python: str, module: str, arguments: Sequence[str]) -> None:
 
 
 def _roots() -> str:
-    """Where `perdure` and the part of `perdured` that it rests on come from: one place when installed, two in a checkout."""
+    """Where `perdure` and what it uses of `perdured` lie: one place when installed, two in a checkout."""
     specs = [find_spec(package) for package in ("perdure", "perdured")]
     packages = [place for spec in specs if spec for place in spec.submodule_search_locations or ()]
     return os.pathsep.join(str(Path(package).parent) for package in packages)
