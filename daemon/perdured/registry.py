@@ -17,6 +17,7 @@ from .core.events import Event
 from .core.record import JobRecord
 from .core.spec import Spec
 from .errors import PerdureError
+from .submission import Submission
 
 SCHEMA_VERSION = 1
 
@@ -30,15 +31,6 @@ CREATE TABLE events (
 ) STRICT;
 CREATE INDEX events_of_job ON events (job, seq);
 """
-
-
-@dataclass(frozen=True)
-class Submission:
-    """What the submitter handed in; frozen from then on."""
-
-    spec: Spec
-    env: dict[str, str]
-    workdir: str
 
 
 @dataclass(frozen=True)
@@ -114,6 +106,16 @@ class Registry:
         where, arguments = ("AND job = ?", (after, job, limit)) if job else ("", (after, limit))
         query = f"SELECT seq, at, job, event FROM events WHERE seq > ? {where} ORDER BY seq LIMIT ?"  # noqa: S608
         return [StoredEvent(s, a, j, Event.model_validate_json(e)) for s, a, j, e in self._db.execute(query, arguments)]
+
+    def save_events(self, job: str, events: Iterable[Event], at: float) -> None:
+        """Facts that changed no record, such as a checkpoint that was committed."""
+        with self._transaction():
+            self._add_events(job, events, at)
+
+    def last_event(self) -> int:
+        """The highest sequence number given to an event so far; 0 before the first."""
+        row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
+        return int(row[0]) if row else 0
 
     def _add_events(self, job: str, events: Iterable[Event], at: float) -> None:
         rows = [(at, job, event.model_dump_json(exclude_none=True)) for event in events]

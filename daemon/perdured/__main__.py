@@ -1,0 +1,129 @@
+"""`perdured`: the daemon.
+
+It holds no job itself: each has a keeper of its own, so this process may be killed, restarted or replaced at any time,
+and finds its jobs again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import errno
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import __version__
+from .clock import start_clock
+from .config import Config, load_config
+from .contract.durable import make_directories
+from .contract.sockets import bind_unix
+from .errors import AlreadyServed, PerdureError
+from .home import open_state
+from .machine import is_machine_going_down
+from .notify import notify_ready, notify_stopping, notify_watchdog, watchdog_interval
+from .service import Service
+from .spool import Spool
+
+_log = logging.getLogger("perdured")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="perdured: %(message)s")
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    try:
+        return asyncio.run(_serve(_read_config(arguments)))
+    except PerdureError as error:
+        print(f"perdured: {error}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        return 130
+
+
+def _read_config(arguments: Sequence[str] | None) -> Config:
+    parser = argparse.ArgumentParser("perdured", description="Supervises training jobs. See `perdure --help`.")
+    parser.add_argument("--state-dir", type=Path, metavar="D", help="where jobs and their history are kept")
+    parser.add_argument("--socket", type=Path, metavar="S", help="where the command line and other clients connect")
+    parser.add_argument("--config", type=Path, metavar="F", help="a TOML file with state_dir, socket, on_stop")
+    parser.add_argument(
+        "--on-stop",
+        choices=("leave", "park", "auto"),
+        help="what running jobs do when the daemon is told to stop: run on (leave), save and wait for the next start "
+        "(park), or park only when the machine goes down (auto, the default)",
+    )
+    parser.add_argument("--version", action="version", version=f"perdured {__version__}")
+    return load_config(parser.parse_args(arguments))
+
+
+async def _serve(config: Config) -> int:
+    clock = start_clock()
+    with open_state(config.state_dir, clock) as (state, registry):
+        listener = _listen(config.socket)
+        service = Service(state, registry, clock)
+        await service.start()
+        try:
+            await _work_until_stopped(service, listener, Spool(state.spool, service))
+            if config.on_stop == "park" or (config.on_stop == "auto" and is_machine_going_down()):
+                await _park(service)
+        finally:
+            notify_stopping("leaving the jobs to their keepers")
+            await service.close()
+            config.socket.unlink(missing_ok=True)
+    return 0
+
+
+def _listen(path: Path) -> socket.socket:
+    make_directories(path.parent, mode=0o700)
+    try:
+        return bind_unix(path)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise AlreadyServed(
+            f"The socket {path} is already served.",
+            "Another perdured answers on it, for another state directory.",
+            "Use that one, or give this one another --socket.",
+        ) from None
+
+
+async def _work_until_stopped(service: Service, listener: socket.socket, spool: Spool) -> None:
+    from .api.server import serve
+
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    work = [
+        asyncio.create_task(serve(service, listener), name="api"),
+        asyncio.create_task(spool.run(), name="spool"),
+        asyncio.create_task(_feed_watchdog(), name="watchdog"),
+    ]
+    notify_ready(f"serving {len(service.list_jobs(everything=False))} jobs")
+    _log.info("ready; jobs run on when this process ends")
+    await asyncio.wait([*work, asyncio.ensure_future(stopped.wait())], return_when=asyncio.FIRST_COMPLETED)
+    failed = [task for task in work if task.done()]
+    for task in work:
+        task.cancel()
+    await asyncio.gather(*work, return_exceptions=True)
+    for task in failed:
+        task.result()  # a part that failed ends the daemon with its error, and systemd starts it again
+
+
+async def _feed_watchdog() -> None:
+    """From the loop that supervises, never from a thread of its own: a stuck loop must be noticed."""
+    interval = watchdog_interval()
+    while True:
+        await asyncio.sleep(interval or 3600)
+        notify_watchdog()
+
+
+async def _park(service: Service) -> None:
+    _log.info("the machine is going down: every job is asked to save")
+    await service.ask_all_to_park()
+    await service.wait_until_all_rest()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""The daemon's own settings: the command line over the environment over a file over the defaults."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from .errors import BadUsage
+from .paths import default_socket_path, default_state_dir
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+OnStop = Literal["leave", "park", "auto"]
+
+
+class Config(NamedTuple):
+    state_dir: Path
+    socket: Path
+    on_stop: OnStop
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    state_dir: Path | None = None
+    socket: Path | None = None
+    on_stop: OnStop | None = None
+
+
+def load_config(given: argparse.Namespace) -> Config:
+    file = _load_file(given.config) if given.config else _File()
+    return Config(
+        state_dir=(given.state_dir or file.state_dir or default_state_dir()).absolute(),
+        socket=(given.socket or file.socket or default_socket_path()).absolute(),
+        on_stop=given.on_stop or file.on_stop or "auto",
+    )
+
+
+def _load_file(path: Path) -> _File:
+    todo = "It may have state_dir, socket and on_stop (leave, park or auto)."
+    try:
+        return _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise BadUsage(f"The config {path} cannot be read.", str(error.strerror), "Check --config.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadUsage(f"The config {path} is not TOML.", str(error), todo) from None
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise BadUsage(f"The config {path} has errors.", wrong, todo) from None

@@ -1,0 +1,95 @@
+"""Performs what was decided. The only place where the daemon acts on a job; each action is safe to perform twice."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import shutil
+from collections.abc import Callable, Iterable
+
+from .core.actions import Action, Clean, Forget, Launch, Stop
+from .core.events import Event
+from .core.observation import Orphaned, Refused
+from .errors import PerdureError
+from .ground import Ground, prepare_ground
+from .job import Job
+from .paths import StateDir
+from .processes import Order, observe_attempt, perform_clean, signal_orphan, start_keeper
+from .registry import Registry
+
+Tell = Callable[[Job, Iterable[Event]], None]
+
+
+class Effects:
+    def __init__(self, state: StateDir, registry: Registry, tell: Tell) -> None:
+        self._state = state
+        self._registry = registry
+        self._tell = tell
+
+    async def perform(self, job: Job, action: Action) -> None:
+        match action:
+            case Launch():
+                await self._launch(job, action)
+            case Stop():
+                self._stop(job, action)
+            case Clean():
+                await self._clean(job, action)
+            case Forget():
+                self._forget(job)
+
+    async def _launch(self, job: Job, launch: Launch) -> None:
+        """Starts the keeper, or leaves the reason why not in `job.refused` for the next decision."""
+        job.refused, job.status = None, None
+        try:
+            prepared = await asyncio.to_thread(prepare_ground, job, launch)
+            self._tell(job, prepared.events)
+            if isinstance(prepared.result, Refused):
+                job.refused = prepared.result
+                return
+            await start_keeper(self._order(job, launch, prepared.result))
+        except PerdureError as error:
+            job.refused = Refused(why=f"{error.what} {error.why}", permanent=False)
+        except OSError as error:
+            where = f" ({error.filename})" if error.filename else ""
+            job.refused = Refused(why=f"{error.strerror or error}{where}", permanent=False)
+
+    def _order(self, job: Job, launch: Launch, ground: Ground) -> Order:
+        stop = job.submission.spec.stop
+        return Order(
+            directory=self._state.attempt(job.id, launch.attempt),
+            job=job.id,
+            attempt=launch.attempt,
+            argv=ground.argv,
+            env=ground.env,
+            workdir=job.submission.workdir,
+            stop_signal=stop.signal_number,
+            grace=stop.grace,
+        )
+
+    def _stop(self, job: Job, stop: Stop) -> None:
+        """A leader with a keeper is never signalled past it: the keeper alone holds the deadline. It will answer."""
+        directory = self._state.attempt(job.id, stop.attempt)
+        if job.link is not None:
+            job.link.ask_stop(stop.reason, stop.grace)
+        elif isinstance(observe_attempt(directory), Orphaned):
+            signal_orphan(directory, job.submission.spec.stop.signal_number)
+
+    async def _clean(self, job: Job, clean: Clean) -> None:
+        """Raises NotClean where something cannot be killed: then nothing is started, and it is tried again."""
+        await asyncio.to_thread(perform_clean, self._state.attempt(job.id, clean.attempt))
+        job.cleaned = clean.attempt
+        job.wake.set()
+
+    def _forget(self, job: Job) -> None:
+        """The directory first: a registry that is made anew from the disk must not find the job again."""
+        shutil.rmtree(self._state.job(job.id), ignore_errors=True)
+        self._registry.forget(job.id)
+        job.is_forgotten = True
+
+
+_ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"
+
+
+def make_job_id() -> str:
+    """Eight characters without look-alikes: short to type, and 31^8 of them."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(8))

@@ -1,0 +1,128 @@
+"""What must hold before an attempt starts, and where it resumes from.
+
+Newest first: COMMIT, then existence and sizes, then every hash; what fails goes to quarantine, never away. None
+valid although some existed means stop and say so: a run of three weeks must not begin again by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+from .contract import environment
+from .contract.checkpoint.store import Choice, choose_checkpoint, list_checkpoints, quarantine
+from .contract.checkpoint.verify import Problem
+from .contract.durable import make_directories
+from .core.actions import Launch
+from .core.events import Event
+from .core.observation import Refused
+from .job import Job
+from .submission import Submission
+
+ROOM = 16 << 20
+"""Bytes that must be free where checkpoints go: below this even a log line may fail."""
+
+
+class Ground(NamedTuple):
+    """Fit for a start: what to run, in which environment."""
+
+    argv: tuple[str, ...]
+    env: dict[str, str]
+
+
+class Prepared(NamedTuple):
+    result: Ground | Refused
+    events: tuple[Event, ...] = ()
+
+
+def find_fault(submission: Submission) -> Refused | None:
+    """What stands in the way of running there at all, in words; None when nothing does."""
+    workdir, root = Path(submission.workdir), submission.checkpoint_dir
+    if not workdir.is_dir():
+        return _refuse(f"the workdir {workdir} does not exist; make it, or change `workdir`")
+    if not os.access(workdir, os.R_OK | os.X_OK):
+        return _refuse(f"the workdir {workdir} may not be entered by uid {os.geteuid()}; change its permissions")
+    try:
+        make_directories(root)
+    except OSError as error:
+        return _refuse(f"the checkpoint directory {root} cannot be made: {error.strerror}; change `checkpoint.dir`")
+    if not os.access(root, os.W_OK | os.X_OK):
+        return _refuse(
+            f"the checkpoint directory {root} is not writable by uid {os.geteuid()}; change `checkpoint.dir`"
+        )
+    free = shutil.disk_usage(root).free
+    if free < ROOM:
+        return _refuse(f"only {free >> 10} KiB are free where the checkpoints go ({root}); make room")
+    return None
+
+
+def prepare_ground(job: Job, launch: Launch) -> Prepared:
+    """Looks at the ground, chooses the checkpoint to resume from (hashing it whole), and says how to start."""
+    fault = find_fault(job.submission)
+    if fault is not None:
+        return Prepared(fault)
+    root = job.submission.checkpoint_dir
+    if job.submission.spec.fresh_start and launch.attempt == 1:
+        events = _set_old_ones_aside(root, job.id)
+        return Prepared(_describe_start(job, launch, None), events)
+    choice = choose_checkpoint(root)
+    events = tuple(_put_in_quarantine(path, verdict.problems) for path, verdict in choice.rejected)
+    if choice.chosen is None and choice.existed:
+        return Prepared(_refuse_blind_start(root, choice), events)
+    return Prepared(_describe_start(job, launch, choice), events)
+
+
+def _refuse_blind_start(root: Path, choice: Choice) -> Refused:
+    why = f"no valid checkpoint is left in {root}, and there were some: see {root / 'quarantine'}"
+    if not choice.rejected:
+        why = f"no checkpoint in {root} can be resumed from: all are marked unhealthy, or a newer Perdure wrote them"
+    todo = "bring one back, or set `fresh_start = true` to begin again at step 0"
+    return Refused(why=f"{why}; {todo}", permanent=True)
+
+
+def _put_in_quarantine(path: Path, problems: tuple[Problem, ...]) -> Event:
+    what = "; ".join(f"{p.file}: {p.what}" for p in problems[:3]) or "not valid"
+    moved = quarantine(path, what)
+    return Event(kind="quarantined", text=f"{path.name} is broken ({what}); kept as {moved}, an older one is used")
+
+
+def _set_old_ones_aside(root: Path, job: str) -> tuple[Event, ...]:
+    """`fresh_start`: older checkpoints would otherwise be newer, by step, than all that this run will write soon."""
+    old = list_checkpoints(root)
+    for listed in old:
+        quarantine(listed.path, f"set aside: job {job} was submitted with fresh_start = true")
+    text = f"fresh start: {len(old)} older checkpoints were set aside in {root / 'quarantine'}"
+    return (Event(kind="quarantined", text=text),) if old else ()
+
+
+def _describe_start(job: Job, launch: Launch, choice: Choice | None) -> Ground:
+    spec = job.submission.spec
+    payload = _payload(choice)
+    given = {
+        environment.JOB_ID: job.id,
+        environment.ATTEMPT: str(launch.attempt),
+        environment.CHECKPOINT_DIR: str(job.submission.checkpoint_dir),
+        environment.GRACE_SECONDS: f"{spec.stop.grace:g}",
+        environment.CHECKPOINT_EVERY: spec.checkpoint.every.as_text,
+        environment.CHECKPOINT_KEEP: str(spec.checkpoint.keep),
+        environment.RESTART_REASON: launch.restart_reason,
+        environment.RESUME_FROM: str(choice.chosen.path) if choice and choice.chosen else None,
+        environment.RESUME_STEP: str(choice.chosen.step) if choice and choice.chosen else None,
+    }
+    inherited = {k: v for k, v in job.submission.env.items() if k not in environment.ATTEMPT_VARIABLES}
+    args = tuple(word.replace("{checkpoint}", str(payload)) for word in spec.checkpoint.resume_args) if payload else ()
+    return Ground(spec.command + args, inherited | {k: v for k, v in given.items() if v is not None})
+
+
+def _payload(choice: Choice | None) -> Path | None:
+    """What `{checkpoint}` stands for: the one payload file, or the directory where there are several."""
+    if choice is None or choice.chosen is None or choice.manifest is None:
+        return None
+    files = choice.manifest.files
+    return choice.chosen.path / files[0].name if len(files) == 1 else choice.chosen.path
+
+
+def _refuse(why: str) -> Refused:
+    return Refused(why=why, permanent=False)

@@ -1,0 +1,49 @@
+"""A job as the running daemon holds it: what is durable, and what is only known while it watches."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .core.observation import CheckpointSeen, Refused
+from .core.record import JobRecord
+from .paths import StateDir
+from .processes import KeeperLink, KeeperStatus
+from .submission import Submission
+
+
+@dataclass
+class Job:
+    submission: Submission
+    record: JobRecord
+    link: KeeperLink | None = None
+    """The proven connection to the keeper of the newest attempt."""
+    status: KeeperStatus | None = None
+    """The keeper's last word, also after its end."""
+    refused: Refused | None = None
+    """Why the last launch found the ground unfit."""
+    distrust: str | None = None
+    """Why whoever answers on the keeper's socket was not believed."""
+    cleaned: int | None = None
+    """The attempt of which we have seen to it that nothing lives any more."""
+    newest: CheckpointSeen | None = None
+    is_newest_stale: bool = True
+    is_forgotten: bool = False
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def id(self) -> str:
+        return self.record.id
+
+    @property
+    def number(self) -> int | None:
+        """The newest attempt's number."""
+        return self.record.last_attempt.number if self.record.last_attempt else None
+
+    @property
+    def is_under_way(self) -> bool:
+        return self.record.phase.kind in ("starting", "running", "saving")
+
+    def attempt_dir(self, state: StateDir) -> Path:
+        return state.attempt(self.id, self.number or 1)

@@ -1,0 +1,194 @@
+"""The loop of each job: observe, decide, record, act, publish; then sleep until something says "look again".
+
+Rules. (1) Level-triggered: a wake-up carries no news, the decision is made from what is seen. (2) Persist before act:
+the record is in the registry before the first action of its decision; between the two there is no await. (3) A job's
+loop has one step in flight at a time, so a slow step (hashing a large checkpoint) holds up that job alone.
+(4) Nothing is killed because of a bookkeeping failure: when the registry cannot be written, nothing is decided, the
+job goes on, and the loop looks again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from functools import partial
+
+from .clock import Clock
+from .core.decide import Decision, decide
+from .core.events import Event
+from .core.observation import Held, Observation
+from .core.record import JobRecord, Wish
+from .effects import Effects
+from .foreign import ForeignFiles
+from .job import Job
+from .journal import Journal
+from .observe import observe, observe_newest_checkpoint
+from .paths import StateDir
+from .processes import KeeperStatus, NotOurs, connect_keeper, observe_attempt
+from .registry import Registry
+from .watching import Watcher
+
+RECHECK = 1.0
+"""Seconds until a keeper that holds its lock but does not answer is tried again."""
+AFTER_ERROR = 5.0
+RECONCILE = 30.0
+"""Seconds: the safety net under the wake-ups. Nothing on the fast path waits for it."""
+
+_log = logging.getLogger("perdured")
+
+
+class Loop:
+    """Tends every job of one state directory."""
+
+    def __init__(self, state: StateDir, registry: Registry, clock: Clock) -> None:
+        self.jobs: dict[str, Job] = {}
+        self.journal = Journal(registry, clock)
+        self._state = state
+        self._registry = registry
+        self._clock = clock
+        self._effects = Effects(state, registry, self.journal.tell)
+        self._watcher = Watcher()
+        self._foreign: dict[str, ForeignFiles] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def add(self, job: Job) -> None:
+        """Begins to tend a job that the registry knows."""
+        self.jobs[job.id] = job
+        self._tasks[job.id] = asyncio.create_task(self._tend(job), name=f"job {job.id}")
+
+    async def close(self) -> None:
+        """Stops tending. Jobs go on: their keepers hold them."""
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        for job in self.jobs.values():
+            if job.link is not None:
+                job.link.close()
+        self._watcher.close()
+
+    def observe(self, job: Job) -> Observation:
+        return observe(job, self._state)
+
+    def wish(self, job: Job, wish: Wish, event: Event) -> None:
+        """Records what a user asks for; durable when it returns."""
+        self._save(job, job.record.but(wish=wish), (event,))
+        job.wake.set()
+
+    async def _tend(self, job: Job) -> None:
+        while not job.is_forgotten:
+            job.wake.clear()
+            try:
+                wake_at = await self._settle(job)
+            except asyncio.CancelledError:
+                raise
+            except Exception:  # noqa: BLE001 - the one broad catch: a fault in one job's step must not end the others
+                _log.exception("job %s: this step failed; looking again in %g s", job.id, AFTER_ERROR)
+                wake_at = self._clock() + AFTER_ERROR
+            if not job.is_forgotten:
+                await self._sleep(job, wake_at)
+        self.jobs.pop(job.id, None)
+        self._tasks.pop(job.id, None)
+
+    async def _settle(self, job: Job) -> float | None:
+        """Decides and acts until nothing more follows; returns when to look again."""
+        while not job.is_forgotten:
+            unanswered = not await self._connect(job)
+            await self._refresh_checkpoints(job)
+            before = job.record
+            decision = decide(job.submission.spec, before, self.observe(job), self._clock())
+            await self._carry_out(job, decision)
+            if decision.record == before:
+                return _earliest(decision.wake_at, self._clock() + RECHECK if unanswered else None)
+        return None
+
+    async def _carry_out(self, job: Job, decision: Decision) -> None:
+        if decision.record != job.record or decision.events:
+            self._save(job, decision.record, decision.events)
+        for action in decision.actions:
+            await self._effects.perform(job, action)
+
+    def _save(self, job: Job, record: JobRecord, events: Iterable[Event]) -> None:
+        self.journal.save(record, events)
+        job.record = record
+
+    async def _sleep(self, job: Job, wake_at: float | None) -> None:
+        limit = RECONCILE if job.is_under_way else None
+        if wake_at is not None:
+            until = max(wake_at - self._clock(), 0.0)
+            limit = min(until, limit) if limit is not None else until
+        try:
+            await asyncio.wait_for(job.wake.wait(), limit)
+        except asyncio.TimeoutError:
+            job.is_newest_stale = job.is_newest_stale or job.is_under_way
+
+    async def _connect(self, job: Job) -> bool:
+        """Connects to the keeper of the attempt under way; False when one is there and does not answer."""
+        if not job.is_under_way or job.link is not None or job.refused is not None or job.number is None:
+            return True
+        directory = job.attempt_dir(self._state)
+        if not isinstance(observe_attempt(directory), Held):
+            return True
+        job.distrust = None
+        try:
+            job.link = await connect_keeper(directory, partial(self._take_status, job), partial(self._lose_keeper, job))
+        except NotOurs as error:
+            job.distrust = str(error)
+            return False
+        except OSError:
+            return False
+        self._watch_foreign_files(job)
+        return True
+
+    def _take_status(self, job: Job, status: KeeperStatus) -> None:
+        """Keeps the keeper's word, and looks again only when it could change a decision; a step alone does not."""
+        before, job.status = job.status, status
+        if before is None or before.checkpoint_path != status.checkpoint_path:
+            job.is_newest_stale = True
+        elif (before.leader_pid, before.stop_reason, before.saving) == (
+            status.leader_pid,
+            status.stop_reason,
+            status.saving,
+        ):
+            return
+        job.wake.set()
+
+    def _lose_keeper(self, job: Job) -> None:
+        job.link = None
+        job.is_newest_stale = True
+        job.wake.set()
+
+    async def _refresh_checkpoints(self, job: Job) -> None:
+        """Reads the newest checkpoint again, where something said that there may be another."""
+        if not job.is_newest_stale:
+            return
+        job.is_newest_stale = False
+        foreign = self._foreign.get(job.id)
+        if foreign is not None:
+            await asyncio.to_thread(foreign.commit_new_ones, job.number or 0, self._clock())
+        before = job.newest
+        job.newest = await asyncio.to_thread(observe_newest_checkpoint, job.submission.checkpoint_dir)
+        if job.newest is not None and job.newest != before and job.is_under_way:
+            self.journal.tell(
+                job, [Event(kind="checkpoint", text=f"step {job.newest.step} is safe", step=job.newest.step)]
+            )
+
+    def _watch_foreign_files(self, job: Job) -> None:
+        """Programs that write their own files: what matches the spec's pattern is committed when it is finished."""
+        pattern = job.submission.spec.checkpoint.pattern
+        if pattern is None:
+            return
+        if job.id not in self._foreign:
+            self._foreign[job.id] = ForeignFiles(job.submission, job.id)
+        loop = asyncio.get_running_loop()
+        self._watcher.watch(
+            self._foreign[job.id].directory, lambda: loop.call_soon_threadsafe(self._look_for_checkpoints, job)
+        )
+
+    def _look_for_checkpoints(self, job: Job) -> None:
+        job.is_newest_stale = True
+        job.wake.set()
+
+
+def _earliest(*times: float | None) -> float | None:
+    return min((time for time in times if time is not None), default=None)

@@ -1,0 +1,67 @@
+"""Reads the world for `decide`: the newest attempt, and the newest committed checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .contract import environment
+from .contract.checkpoint.store import list_checkpoints
+from .contract.checkpoint.verify import verify_checkpoint
+from .core.observation import Absent, AttemptSeen, CheckpointSeen, Ended, Held, Lost, Observation, Unverifiable
+from .job import Job
+from .keeper.records import load_want
+from .paths import StateDir
+from .processes import observe_attempt
+
+
+def observe(job: Job, state: StateDir) -> Observation:
+    """All that is known of the job now. What its keeper has told is taken over reading it from the disk again."""
+    seen = _observe_attempt(job, state)
+    status = job.status
+    return Observation(
+        attempt=seen,
+        step=status.step if status else None,
+        loss=status.loss if status else None,
+        total=status.total if status else None,
+        checkpoint=job.newest,
+        resumed_from_step=observe_resume_step(job.attempt_dir(state)) if not isinstance(seen, Absent) else None,
+    )
+
+
+def _observe_attempt(job: Job, state: StateDir) -> AttemptSeen:
+    if not job.is_under_way:
+        return Absent()
+    if job.refused is not None:
+        return job.refused
+    if job.distrust is not None:
+        return Unverifiable(why=job.distrust)
+    status = job.status
+    if job.link is not None and status is not None:
+        return Held(
+            pid=status.leader_pid,
+            started_at=status.started_at,
+            saving=status.saving,
+            stop_reason=status.stop_reason,
+        )
+    seen = observe_attempt(job.attempt_dir(state))
+    is_cleaned = isinstance(seen, Ended | Lost) and job.cleaned == job.number
+    return seen.model_copy(update={"is_clean": True}) if is_cleaned else seen
+
+
+def observe_newest_checkpoint(root: Path) -> CheckpointSeen | None:
+    """The newest healthy checkpoint whose COMMIT, manifest and sizes agree: what a job could resume from. Its bytes are
+    hashed before it does."""
+    for listed in list_checkpoints(root):
+        manifest = verify_checkpoint(listed.path, hashes=False).manifest
+        if manifest is not None and manifest.facts.healthy:
+            return CheckpointSeen(step=listed.step, path=str(listed.path), committed_at=listed.committed_at)
+    return None
+
+
+def observe_resume_step(attempt: Path) -> int | None:
+    """The step that the attempt was told to resume from; None on a fresh start."""
+    try:
+        step = load_want(attempt).env.get(environment.RESUME_STEP)
+    except (OSError, ValueError):
+        return None
+    return int(step) if step is not None and step.isdecimal() else None

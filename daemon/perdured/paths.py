@@ -1,0 +1,63 @@
+"""Where things lie: the state directory's layout, and the defaults for a user (XDG) and for root."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from .contract import environment
+
+
+def default_state_dir() -> Path:
+    chosen = os.environ.get(environment.STATE_DIR)
+    if chosen:
+        return Path(chosen)
+    if os.geteuid() == 0:
+        return Path("/var/lib/perdure")
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "perdure"
+
+
+def default_socket_path() -> Path:
+    chosen = os.environ.get(environment.SOCKET_PATH)
+    if chosen:
+        return Path(chosen)
+    if os.geteuid() == 0:
+        return Path("/run/perdure/perdured.sock")
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(runtime or default_state_dir()) / "perdure" / "perdured.sock"
+
+
+class StateDir(NamedTuple):
+    """The state directory. Each attempt's directory is its keeper's; all the rest is the daemon's."""
+
+    root: Path
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "lock"
+
+    @property
+    def registry(self) -> Path:
+        return self.root / "registry.sqlite"
+
+    @property
+    def spool(self) -> Path:
+        return self.root / "spool"
+
+    @property
+    def jobs(self) -> Path:
+        return self.root / "jobs"
+
+    def job(self, job: str) -> Path:
+        return self.jobs / job
+
+    def submission(self, job: str) -> Path:
+        return self.job(job) / "submission.json"
+
+    def attempt(self, job: str, number: int) -> Path:
+        return self.job(job) / "attempts" / str(number)
+
+    def output(self, job: str, number: int) -> Path:
+        """What the attempt printed. The job writes it itself; nobody stands in between."""
+        return self.attempt(job, number) / "output.log"

@@ -1,0 +1,210 @@
+"""The verbs: what users, the API, the spool and `perdure run` may ask of a state directory.
+
+A verb returns when its effect is durable. Whatever takes longer (a stop, a restart) is a wish in the job's record,
+and the job's loop fulfils it, also after a restart of the daemon.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+from .clock import Clock
+from .contract.checkpoint.store import Listed, list_checkpoints
+from .contract.checkpoint.verify import verify_checkpoint
+from .contract.durable import make_directories, write_file
+from .core.events import Event
+from .core.record import JobRecord, Wish
+from .core.spec import list_unserved
+from .effects import make_job_id
+from .errors import AmbiguousJob, BadUsage, NoSuchJob, WrongState
+from .ground import find_fault
+from .job import Job
+from .loop import Loop
+from .paths import StateDir
+from .registry import Registry, StoredEvent
+from .submission import Submission
+from .views import CheckpointView, JobView, Place, describe_checkpoint, describe_job, log_of
+
+Ask = Literal["stop", "resume", "restart", "park", "remove", "save"]
+
+_WISHES: dict[str, Wish] = {
+    "stop": "stop",
+    "resume": "restart",
+    "restart": "restart",
+    "park": "park",
+    "remove": "remove",
+}
+
+
+class Service:
+    def __init__(self, state: StateDir, registry: Registry, clock: Clock) -> None:
+        self._state = state
+        self._registry = registry
+        self._clock = clock
+        self._loop = Loop(state, registry, clock)
+
+    async def start(self) -> None:
+        """Takes up every job that the registry knows. What was parked goes on: the machine is back."""
+        for submission, record in self._registry.load_jobs():
+            job = Job(submission, record)
+            self._loop.add(job)
+            if record.phase.kind == "parked":
+                self._loop.wish(job, "restart", Event(kind="asked", text="the machine is back: going on"))
+
+    async def close(self) -> None:
+        """Leaves the jobs to their keepers."""
+        await self._loop.close()
+
+    async def submit(self, submission: Submission) -> JobView:
+        """A new job: durable, with its environment, before it returns. Raises BadUsage where it could never run."""
+        fault = find_fault(submission)
+        if fault is not None:
+            raise BadUsage("The job was not submitted.", fault.why.capitalize() + ".", "Nothing was changed by it.")
+        self._refuse_shared_checkpoints(submission)
+        record = JobRecord(id=make_job_id(), name=submission.spec.job_name, submitted_at=self._clock())
+        self._save_submission(submission, record.id)
+        notes = [Event(kind="note", text=text) for text in list_unserved(submission.spec)]
+        self._loop.journal.save_submission(submission, record, [Event(kind="submitted", text="submitted"), *notes])
+        job = Job(submission, record)
+        self._loop.add(job)
+        return self._describe(job)
+
+    def list_jobs(self, *, everything: bool) -> list[JobView]:
+        """Oldest first; those at rest only if asked for, or if they failed or were stopped and wait for somebody."""
+        jobs = [job for job in self._loop.jobs.values() if everything or job.record.phase.kind != "succeeded"]
+        return [self._describe(job) for job in jobs]
+
+    def show(self, ref: str) -> JobView:
+        return self._describe(self._find(ref))
+
+    async def ask(self, ref: str, wish: Ask) -> JobView:
+        """What a user wants of a job; durable when it returns. Raises WrongState where it makes no sense."""
+        job = self._find(ref)
+        _refuse_nonsense(job.record, wish)
+        if wish == "save":
+            self._ask_save(job)
+        elif not (wish in ("stop", "park") and job.record.is_resting):
+            if wish in ("resume", "restart") and job.record.is_resting:
+                self._refuse_shared_checkpoints(job.submission)
+            self._loop.wish(job, _WISHES[wish], Event(kind="asked", text=f"asked to {wish}"))
+        return self._describe(job)
+
+    def hurry(self, ref: str) -> None:
+        """The grace is over now: whatever of the attempt still lives is killed."""
+        link = self._find(ref).link
+        if link is not None:
+            link.ask_stop("stop", 0.0)
+
+    async def ask_all_to_park(self) -> None:
+        """The machine is going away: every job saves and waits for the next start of the daemon."""
+        for job in self._loop.jobs.values():
+            if not job.record.is_resting:
+                self._loop.wish(job, "park", Event(kind="asked", text="the machine is going down: asked to park"))
+
+    async def wait_until_all_rest(self) -> None:
+        seen = 0
+        while not all(job.record.is_resting for job in self._loop.jobs.values()):
+            seen = await self.wait_for_change(seen)
+
+    def checkpoints(self, ref: str) -> list[CheckpointView]:
+        return [_describe_checkpoint(c) for c in list_checkpoints(self._find(ref).submission.checkpoint_dir)]
+
+    def events(self, after: int, ref: str | None = None) -> list[StoredEvent]:
+        return self._loop.journal.load_events(after, self._find(ref).id if ref is not None else None)
+
+    async def wait_for_change(self, after: int) -> int:
+        return await self._loop.journal.wait_for_change(after)
+
+    def log_files(self, ref: str) -> list[tuple[int, Path]]:
+        job = self._find(ref)
+        files = [(a.number, self._state.output(job.id, a.number)) for a in job.record.attempts]
+        return [(number, path) for number, path in files if path.exists()]
+
+    def find_unfinished(self, submission: Submission) -> JobView | None:
+        """The job of an equal spec and workdir that has not come to its end: `perdure run` goes on with it."""
+        for job in reversed(self._loop.jobs.values()):
+            same = (job.submission.spec, job.submission.workdir) == (submission.spec, submission.workdir)
+            if same and job.record.phase.kind not in ("succeeded", "failed"):
+                return self._describe(job)
+        return None
+
+    def _find(self, ref: str) -> Job:
+        """By id, by name (the newest of several), or by a prefix of the id that fits only one."""
+        jobs = self._loop.jobs
+        named = [job for job in jobs.values() if job.record.name == ref]
+        fitting = [job for id, job in jobs.items() if ref and id.startswith(ref)]
+        if ref in jobs:
+            return jobs[ref]
+        if named:
+            return named[-1]
+        if len(fitting) == 1:
+            return fitting[0]
+        raise _ambiguous(ref, fitting) if fitting else _missing(ref, jobs.values())
+
+    def _ask_save(self, job: Job) -> None:
+        if job.link is None or job.status is None or job.status.step is None:
+            why = "Its script has not reported a step through `perdure`, or it is not running now."
+            raise WrongState(f"Job {job.id} cannot be asked to save.", why, "`perdure show` says what it is doing.")
+        job.link.ask_save()
+
+    def _refuse_shared_checkpoints(self, submission: Submission) -> None:
+        """Two writers on one checkpoint directory must be impossible."""
+        root = submission.checkpoint_dir.resolve()
+        for other in self._loop.jobs.values():
+            if other.submission is submission or other.record.is_resting:
+                continue
+            if other.submission.checkpoint_dir.resolve() == root:
+                raise WrongState(
+                    f"Job {other.id} ({other.record.name}) already writes its checkpoints to {root}.",
+                    "Two jobs on one checkpoint directory would resume from each other's state.",
+                    f"Give this one another `checkpoint.dir`, or end the other: perdure stop {other.id}",
+                )
+
+    def _save_submission(self, submission: Submission, job: str) -> None:
+        """Beside the registry, so that a lost registry loses no job. Only the owner may read it: it holds secrets."""
+        make_directories(self._state.job(job), mode=0o700)
+        content: dict[str, object] = {
+            "spec": submission.spec.model_dump(mode="json"),
+            "env": submission.env,
+            "workdir": submission.workdir,
+        }
+        content |= {"version": 1, "submitted_at": self._clock()}
+        write_file(self._state.submission(job), json.dumps(content, indent=1).encode(), mode=0o600)
+
+    def _describe(self, job: Job) -> JobView:
+        log = log_of(self._state.output(job.id, job.number)) if job.number else None
+        place = Place(workdir=job.submission.workdir, checkpoint_dir=str(job.submission.checkpoint_dir), log=log)
+        return describe_job(job.record, self._loop.observe(job), place, self._clock())
+
+
+def _refuse_nonsense(record: JobRecord, wish: Ask) -> None:
+    state = record.phase.kind
+    if wish == "resume" and state == "succeeded":
+        todo = f"To run it once more: perdure restart {record.id}"
+        raise WrongState(f"Job {record.id} is done.", "It succeeded, so there is nothing to resume.", todo)
+    if wish == "resume" and state in ("running", "starting", "saving", "queued") and record.wish == "run":
+        raise WrongState(f"Job {record.id} is {state}.", "It needs no resuming.", f"perdure show {record.id}")
+
+
+def _ambiguous(ref: str, fitting: Iterable[Job]) -> AmbiguousJob:
+    names = ", ".join(f"{job.id} ({job.record.name})" for job in fitting)
+    return AmbiguousJob(f'"{ref}" fits several jobs.', f"They are {names}.", "Give more letters of the id.")
+
+
+def _missing(ref: str, jobs: Iterable[Job]) -> NoSuchJob:
+    known = [word for job in jobs for word in (job.id, job.record.name)]
+    near = difflib.get_close_matches(ref, known, n=1)
+    todo = f"Did you mean {near[0]}?" if near else "`perdure ps --all` lists all jobs."
+    return NoSuchJob(f'There is no job "{ref}".', "No id, name or prefix of an id is like it.", todo)
+
+
+def _describe_checkpoint(listed: Listed) -> CheckpointView:
+    verdict = verify_checkpoint(listed.path, hashes=False)
+    manifest = verdict.manifest
+    size = sum(file.length for file in manifest.files) if manifest else 0
+    healthy = manifest.facts.healthy if manifest else None
+    return describe_checkpoint(listed, size=size, healthy=healthy, valid=verdict.is_valid)

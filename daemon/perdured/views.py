@@ -1,0 +1,158 @@
+"""What is shown of a job, in the API and in `--json`. Times are RFC 3339 in UTC, durations seconds, unknown is null."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from .clock import format_time
+from .contract.checkpoint.store import Listed
+from .core.observation import Observation
+from .core.record import AttemptRecord, JobRecord, exit_status
+
+SCHEMA = 1
+
+
+class View(BaseModel):
+    model_config = ConfigDict(frozen=True, populate_by_name=True, serialize_by_alias=True)
+
+
+class AttemptView(View):
+    number: int
+    pid: int | None
+    started_at: str | None
+    ended_at: str | None
+    exit_code: int | None
+    signal: int | None
+    cause: str | None
+    resumed_from_step: int | None
+
+
+class NewestCheckpoint(View):
+    step: int
+    path: str
+    committed_at: str
+
+
+class JobView(View):
+    schema_: int = Field(SCHEMA, alias="schema")
+    id: str
+    name: str
+    state: str
+    reason: str
+    step: int | None
+    total: int | None
+    loss: float | None
+    restarts: int
+    attempts: list[AttemptView]
+    checkpoint: NewestCheckpoint | None
+    goodput: float | None
+    """Useful time divided by wall time, 0 to 1: what reached a checkpoint counts as useful, and what runs now."""
+    submitted_at: str
+    ended_at: str | None
+    exit_status: int | None
+    """What `perdure wait` ends with; null until the job has come to rest."""
+    workdir: str
+    checkpoint_dir: str
+    log: str | None
+    """The newest attempt's output."""
+
+
+class CheckpointView(View):
+    step: int
+    seq: int
+    path: str
+    committed_at: str
+    bytes: int
+    healthy: bool | None
+    valid: bool | None
+    """Without hashing: whether COMMIT, manifest and sizes agree. `perdure verify` checks every byte."""
+
+
+class Place(View):
+    """Where a job's things lie."""
+
+    workdir: str
+    checkpoint_dir: str
+    log: str | None
+
+
+def describe_job(record: JobRecord, seen: Observation, place: Place, now: float) -> JobView:
+    newest = seen.checkpoint
+    return JobView(
+        id=record.id,
+        name=record.name,
+        state=record.phase.kind,
+        reason=record.reason,
+        step=seen.step if seen.step is not None else record.progress,
+        total=seen.total,
+        loss=seen.loss,
+        restarts=max(0, len([a for a in record.attempts if a.started_at is not None]) - 1),
+        attempts=[_describe_attempt(attempt) for attempt in record.attempts],
+        checkpoint=NewestCheckpoint(
+            step=newest.step, path=newest.path, committed_at=format_time(newest.committed_at) or ""
+        )
+        if newest
+        else None,
+        goodput=measure_goodput(record, now),
+        submitted_at=format_time(record.submitted_at) or "",
+        ended_at=format_time(record.ended_at),
+        exit_status=exit_status(record),
+        workdir=place.workdir,
+        checkpoint_dir=place.checkpoint_dir,
+        log=place.log,
+    )
+
+
+def _describe_attempt(attempt: AttemptRecord) -> AttemptView:
+    return AttemptView(
+        number=attempt.number,
+        pid=attempt.pid,
+        started_at=format_time(attempt.started_at),
+        ended_at=format_time(attempt.ended_at),
+        exit_code=attempt.exit_code,
+        signal=attempt.signal,
+        cause=attempt.cause,
+        resumed_from_step=attempt.resumed_from_step,
+    )
+
+
+def measure_goodput(record: JobRecord, now: float) -> float | None:
+    """Useful training time divided by wall time since the first start; None before it.
+
+    An ended attempt was useful until its last checkpoint, since the rest was done again; the one that runs counts
+    until now, and the one that finished the job counts whole.
+    """
+    started = [a for a in record.attempts if a.started_at is not None]
+    if not started:
+        return None
+    first = started[0].started_at or now
+    wall = max((record.ended_at or now) - first, 0.0)
+    useful = sum(_useful_seconds(record, attempt, now) for attempt in started)
+    return round(min(useful / wall, 1.0), 4) if wall > 0 else None
+
+
+def _useful_seconds(record: JobRecord, attempt: AttemptRecord, now: float) -> float:
+    start = attempt.started_at or now
+    if attempt.ended_at is None:
+        return max(now - start, 0.0)
+    finished = record.phase.kind == "succeeded" and attempt is record.last_attempt
+    until = attempt.ended_at if finished else attempt.kept_until
+    return max(min(until, attempt.ended_at) - start, 0.0) if until is not None else 0.0
+
+
+def describe_checkpoint(listed: Listed, *, size: int, healthy: bool | None, valid: bool | None) -> CheckpointView:
+    return CheckpointView(
+        step=listed.step,
+        seq=listed.seq,
+        path=str(listed.path),
+        committed_at=format_time(listed.committed_at) or "",
+        bytes=size,
+        healthy=healthy,
+        valid=valid,
+    )
+
+
+def log_of(path: Path) -> str | None:
+    return str(path) if path.exists() else None
