@@ -46,11 +46,11 @@ def test_a_wide_terminal_has_the_reason_in_a_column() -> None:
 
 def test_a_narrow_terminal_has_the_reason_on_a_line_of_its_own() -> None:
     assert table(70, make_job(), WAITING) == (
-        "ID        NAME                STATE    STEP       LOSS   RESTARTS  SAVED\n"
-        "k7mq2xwp  gpt                 running  1200/4000  2.313  0         3m ago\n"
+        "ID        NAME             STATE    STEP       LOSS   RESTARTS  SAVED\n"
+        "k7mq2xwp  gpt              running  1200/4000  2.313  0         3m ago\n"
         "  attempt 1 is running\n"
-        "p3x9aa2b  bert-large-uncase…  waiting  -          -      3         -\n"
-        "  waiting 8 s before attempt 4: exit code 1, no progress since step…"
+        "p3x9aa2b  bert-large-unc…  waiting  -          -      3         -\n"
+        "  waiting 8 s before attempt 4: exit code 1, no progress since step 1…"
     )
 
 
