@@ -7,12 +7,15 @@ import subprocess
 
 
 def is_machine_going_down() -> bool:
-    """Whether a stop of the daemon means the end of everything on the machine: a shutdown, or a container's stop."""
-    if os.getpid() == 1:
-        return True
+    """Whether a stop of the daemon means the end of everything around it: a shutdown, a container's stop, or the end of
+    the user's own service manager, which kills all that it ever started."""
+    return os.getpid() == 1 or any(_is_stopping(manager) for manager in ("--system", "--user"))
+
+
+def _is_stopping(manager: str) -> bool:
     try:
         said = subprocess.run(
-            ["systemctl", "is-system-running"], capture_output=True, text=True, timeout=5, check=False
+            ["systemctl", manager, "is-system-running"], capture_output=True, text=True, timeout=5, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return False
