@@ -68,12 +68,15 @@ def test_an_empty_list_says_how_to_submit_and_prints_no_data(perdure: Perdure, s
     status, out, err = perdure("ps")
     assert (status, out) == (0, "")
     assert "perdure submit -- python train.py" in err
+    assert "There are no jobs." in err
     assert json.loads(perdure("ps", "--json")[1]) == {"schema": 1, "jobs": []}
 
 
 def test_jobs_that_succeeded_are_listed_with_all(perdure: Perdure, served: Served) -> None:
     served.service.put(make_job(state="succeeded"))
-    assert JOB not in perdure("ps")[1]
+    status, out, err = perdure("ps")
+    assert (status, out) == (0, "")
+    assert "perdure ps --all" in err
     assert JOB in perdure("ps", "--all")[1]
 
 

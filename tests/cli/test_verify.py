@@ -107,6 +107,20 @@ def test_a_link_into_a_checkpoint_stands_for_the_checkpoint(tmp_path: Path, caps
     assert verify(tmp_path / "checkpoint.pth", capsys) == (0, f"valid  {path}\n")
 
 
+def test_a_file_of_perdure_save_is_checked_by_the_hashes_of_its_checkpoint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file is a hard link to the committed one. One that is not any more is judged by itself."""
+    root = tmp_path / "checkpoint.pth.checkpoints"
+    committed = commit_checkpoint(root, 10, {"checkpoint.pth": [b"no archive"]}, facts_of()).path
+    published = tmp_path / "checkpoint.pth"
+    published.hardlink_to(committed / "checkpoint.pth")
+    assert verify(published, capsys) == (0, f"valid  {committed}\n")
+    published.unlink()
+    published.write_bytes(b"no archive")
+    assert verify(published, capsys)[0] == 1
+
+
 @pytest.mark.parametrize("what", ["nothing", "empty", "text"])
 def test_what_is_no_checkpoint_is_bad_usage(what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "empty").mkdir()

@@ -41,8 +41,7 @@ def find_targets(path: Path) -> list[Path]:
             f"There is nothing at {path}.", "The path does not exist.", "Give a checkpoint or a file of one."
         )
     if path.is_file():
-        inside = path.resolve().parent
-        return [inside if (inside / COMMIT).exists() else path]
+        return [_find_committed(path) or path]
     if parse_name(path.name) or (path / COMMIT).exists() or (path / MANIFEST).exists():
         return [path]
     named = [(name, each) for each in path.iterdir() if (name := parse_name(each.name)) and each.is_dir()]
@@ -50,6 +49,17 @@ def find_targets(path: Path) -> list[Path]:
         why = "It is neither a checkpoint nor a directory of some."
         raise BadUsage(f"There is no checkpoint in {path}.", why, "`perdure checkpoints JOB` says where they are.")
     return [each for _, each in sorted(named, reverse=True)]
+
+
+def _find_committed(path: Path) -> Path | None:
+    """The checkpoint that a file belongs to: the one it lies or points into, or, for a file of `perdure.save`, the one
+    beside it that shares its bytes. Its hashes say more than the file's own."""
+    inside = path.resolve().parent
+    if (inside / COMMIT).exists():
+        return inside
+    beside = path.with_name(f"{path.name}.checkpoints")
+    payloads = beside.glob(f"step-*/{path.name}") if beside.is_dir() else ()
+    return next((payload.parent for payload in payloads if payload.samefile(path)), None)
 
 
 def verify_target(path: Path) -> Finding:

@@ -16,13 +16,13 @@ from perdured.cli.settings import Settings, json_option, pass_settings, place_op
 @pass_settings
 def command(settings: Settings, *, everything: bool = False, as_json: bool = False) -> None:
     """List the jobs: what each is doing, how far it is, and why."""
-    jobs = settings.connect().list_jobs(everything=everything)
+    client = settings.connect()
+    jobs = client.list_jobs(everything=everything)
     if as_json:
         print_json({"schema": 1, "jobs": jobs})
     elif jobs:
         print_lines(format_jobs(jobs, time.time(), terminal_width()))
+    elif client.list_jobs(everything=True):
+        say("All jobs have succeeded. See them with: perdure ps --all")
     else:
-        which = (
-            "There are no jobs." if everything else "There are no jobs but those that succeeded (`perdure ps --all`)."
-        )
-        say(f"{which}\nSubmit one: perdure submit -- python train.py\nOr write a spec to start from: perdure init")
+        say("There are no jobs.\nSubmit one: perdure submit -- python train.py\nOr begin with a spec: perdure init")
