@@ -226,11 +226,13 @@ def test_of_two_daemons_the_older_is_not_obeyed(directory: Path) -> None:
 
 def test_a_job_outlives_its_keeper_as_an_orphan_and_is_lost_when_it_ends(directory: Path) -> None:
     _start(directory, *STAYS)
-    leader = get_run(directory).leader
+    run = get_run(directory)
     kill_keeper(directory)
-    assert observe_attempt(directory) == Orphaned(pid=leader.pid)
-    kill_process(leader)
-    assert observe_attempt(directory) == Lost(pid=leader.pid), "an exit that nobody saw is never a success"
+    assert observe_attempt(directory) == Orphaned(pid=run.leader.pid, started_at=run.started_at)
+    kill_process(run.leader)
+    assert observe_attempt(directory) == Lost(pid=run.leader.pid, started_at=run.started_at), (
+        "an exit that nobody saw is never a success"
+    )
 
 
 def test_an_orphan_is_reached_and_its_end_noticed(directory: Path) -> None:
@@ -319,14 +321,14 @@ def _save_run(directory: Path, leader: Identity) -> None:
 
 def test_a_reboot_is_told_from_a_death(directory: Path) -> None:
     _save_run(directory, identify(os.getpid())._replace(boot_id="an earlier one"))
-    assert observe_attempt(directory) == Lost(pid=os.getpid(), rebooted=True)
+    assert observe_attempt(directory) == Lost(pid=os.getpid(), started_at=5.0, rebooted=True)
 
 
 def test_a_stranger_with_the_leaders_pid_is_not_the_leader(directory: Path) -> None:
     """This very process has the PID, on this boot; but it started at another time."""
     own = identify(os.getpid())
     _save_run(directory, own._replace(start_time=own.start_time - 1))
-    assert observe_attempt(directory) == Lost(pid=os.getpid())
+    assert observe_attempt(directory) == Lost(pid=os.getpid(), started_at=5.0)
     assert not signal_orphan(directory, signal.SIGTERM), "else this test would end here"
     (directory / records.RUN).unlink()
 
@@ -335,7 +337,7 @@ def test_a_dead_leader_that_nobody_has_reaped_is_gone(directory: Path) -> None:
     child = subprocess.Popen(["true"])
     _save_run(directory, identify(child.pid))
     wait_until(lambda: (seen := observe_process(child.pid)) is not None and not seen.is_alive)
-    assert observe_attempt(directory) == Lost(pid=child.pid)
+    assert observe_attempt(directory) == Lost(pid=child.pid, started_at=5.0)
     child.wait()
 
 
@@ -389,7 +391,7 @@ def test_whoever_gets_the_leaders_pid_next_is_left_alone(directory: Path) -> Non
         pytest.skip("another process got the number first, each time")
     try:
         assert open_process(leader) is None
-        assert observe_attempt(directory) == Lost(pid=leader.pid)
+        assert observe_attempt(directory) == Lost(pid=leader.pid, started_at=get_run(directory).started_at)
         assert not signal_orphan(directory, signal.SIGKILL)
         assert perform_clean(directory) == 0
         assert bystander.poll() is None

@@ -31,7 +31,7 @@ def observe_attempt(directory: Path) -> AttemptSeen:
         if is_held:
             return _see_held(directory, run)
         if exit is not None:
-            return Ended(pid=_pid(run), started_at=run.started_at if run else None, exit=make_exit(exit))
+            return _see_ended(run, exit)
         return _see_without_keeper(run) if run is not None else Absent()
     except (OSError, ValueError) as error:
         return Unverifiable(why=f"cannot be understood: {error}")
@@ -56,12 +56,19 @@ def _see_held(directory: Path, run: RunRecord | None) -> Held:
     )
 
 
+def _see_ended(run: RunRecord | None, exit: ExitRecord) -> Ended:
+    # The usage is recorded together with the end of the last process: without it, the keeper died before that.
+    is_clean = exit.usage is not None or exit.reason == records.NOT_STARTED
+    is_clean = is_clean or run is None or run.leader.boot_id != read_boot_id()
+    started_at = run.started_at if run else None
+    return Ended(pid=_pid(run), started_at=started_at, exit=make_exit(exit), is_clean=is_clean)
+
+
 def _see_without_keeper(run: RunRecord) -> Orphaned | Lost:
+    pid, started_at = run.leader.pid, run.started_at
     if run.leader.boot_id != read_boot_id():
-        return Lost(pid=run.leader.pid, rebooted=True)
-    if is_alive(run.leader):
-        return Orphaned(pid=run.leader.pid)
-    return Lost(pid=run.leader.pid)
+        return Lost(pid=pid, started_at=started_at, rebooted=True)
+    return Orphaned(pid=pid, started_at=started_at) if is_alive(run.leader) else Lost(pid=pid, started_at=started_at)
 
 
 def _pid(run: RunRecord | None) -> int | None:
