@@ -22,15 +22,8 @@ class Stop(Value):
     grace: float
 
 
-class Save(Value):
-    """Ask the job for a checkpoint at its next safe point."""
-
-    kind: Literal["save"] = "save"
-    attempt: int
-
-
 class Clean(Value):
-    """Make sure that nothing of an attempt whose keeper is gone still lives."""
+    """Kill all that still lives of an attempt whose keeper is gone. Once that is done, its end is seen as clean."""
 
     kind: Literal["clean"] = "clean"
     attempt: int
@@ -42,4 +35,4 @@ class Forget(Value):
     kind: Literal["forget"] = "forget"
 
 
-Action = Launch | Stop | Save | Clean | Forget
+Action = Launch | Stop | Clean | Forget

@@ -3,15 +3,15 @@ to be done, what to tell, when to look again and why; it asks no clock, reads no
 
 The loop calls it until it asks for nothing more. It saves the record before it performs an action, so a daemon that
 is killed in between finds the intent, and the decision is made again from what is seen then. "Why did it not
-restart?" is answered by `_after_failure` in `perdured.core.steps`.
+restart?" is answered by `after_failure` in `perdured.core.endings`.
 """
 
 from __future__ import annotations
 
-from .observation import Held, Observation
-from .record import AttemptRecord, JobRecord
+from .decision import Context, Decision
+from .observation import Ended, Held, Lost, Observation, Orphaned
+from .record import UNDER_WAY, JobRecord
 from .spec import Spec
-from .steps import Context, Decision
 from .table import TABLE
 from .triggers import find_trigger
 
@@ -26,12 +26,11 @@ def decide(spec: Spec, record: JobRecord, observation: Observation, now: float) 
 
 
 def _note_what_was_seen(record: JobRecord, observation: Observation) -> JobRecord:
-    """The record with the facts of a live attempt filled in (process, start)."""
+    """The record with the facts of the attempt under way filled in: process, start, where it resumed from."""
     seen, last = observation.attempt, record.last_attempt
-    if not isinstance(seen, Held) or last is None or seen.pid is None or last.pid == seen.pid:
+    if last is None or record.phase.kind not in UNDER_WAY or not isinstance(seen, Held | Orphaned | Ended | Lost):
         return record
-    return record.with_attempt(_seen_alive(last, seen))
-
-
-def _seen_alive(attempt: AttemptRecord, seen: Held) -> AttemptRecord:
-    return attempt.model_copy(update={"pid": seen.pid, "started_at": seen.started_at})
+    if seen.pid is None or seen.pid == last.pid:
+        return record
+    facts = {"pid": seen.pid, "started_at": seen.started_at, "resumed_from_step": observation.resumed_from_step}
+    return record.with_attempt(last.model_copy(update=facts))

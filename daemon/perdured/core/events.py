@@ -7,8 +7,8 @@ from .value import Value
 
 class Event(Value):
     kind: str
-    """One of submitted, starting, started, saving, ended, waiting, checkpoint, quarantined, adopted, orphaned,
-    succeeded, failed, stopped, parked, asked."""
+    """Of a decision: starting, started, saving, waiting, orphaned, succeeded, failed, stopped, parked, queued.
+    Of the world around it: submitted, asked, checkpoint, quarantined, note."""
     text: str
     attempt: int | None = None
     step: int | None = None

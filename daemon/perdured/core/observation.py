@@ -8,6 +8,9 @@ observed is `Unverifiable`, and changes nothing.
 | free | any | yes | any   | Ended |
 | free | yes | no  | alive | Orphaned: the keeper died, the job lives |
 | free | yes | no  | gone  | Lost: an exit nobody saw; `rebooted` when the boot id differs |
+
+A keeper ends after all of its attempt's processes have. Where it died before that, the end is not *clean*: what the
+leader left behind may live, and write. The `Clean` action makes it so.
 """
 
 from typing import Annotated, Literal
@@ -50,17 +53,23 @@ class Ended(Value):
     pid: int | None = None
     started_at: float | None = None
     exit: Exit
+    is_clean: bool = True
+    """Nothing of the attempt lives any more."""
 
 
 class Orphaned(Value):
     kind: Literal["orphaned"] = "orphaned"
     pid: int
+    started_at: float | None = None
 
 
 class Lost(Value):
     kind: Literal["lost"] = "lost"
     pid: int | None = None
+    started_at: float | None = None
     rebooted: bool = False
+    is_clean: bool = False
+    """Nothing of the attempt lives any more. After a reboot that goes without saying."""
 
 
 class Refused(Value):
@@ -76,9 +85,7 @@ class Unverifiable(Value):
     why: str
 
 
-AttemptSeen = Annotated[
-    Absent | Held | Ended | Orphaned | Lost | Refused | Unverifiable, Field(discriminator="kind")
-]
+AttemptSeen = Annotated[Absent | Held | Ended | Orphaned | Lost | Refused | Unverifiable, Field(discriminator="kind")]
 
 
 class CheckpointSeen(Value):
@@ -96,3 +103,5 @@ class Observation(Value):
     loss: float | None = None
     total: int | None = None
     checkpoint: CheckpointSeen | None = None
+    resumed_from_step: int | None = None
+    """Of the attempt under way; None on a fresh start."""

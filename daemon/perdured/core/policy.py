@@ -9,22 +9,45 @@ from __future__ import annotations
 
 import zlib
 
-from .record import JobRecord
+from .record import JobRecord, Wish
 from .spec import Backoff
 
 
 def has_advanced(record: JobRecord, newest_step: int | None) -> bool:
-    """Whether a checkpoint newer than all before was committed since the last end of an attempt."""
-    return newest_step is not None and (record.progress is None or newest_step > record.progress)
+    """Whether the last attempt committed a checkpoint newer than all before it. One that it only found there, such as
+    that of an earlier job in the same directory, is no progress of its own."""
+    last = record.last_attempt
+    if last is None or last.pid is None or newest_step is None:
+        return False
+    return all(newest_step > step for step in (record.progress, last.resumed_from_step) if step is not None)
+
+
+def count_idle_ends(record: JobRecord) -> int:
+    """Attempts at the end of the history that committed nothing new: they got nowhere."""
+    count = 0
+    for attempt in reversed(record.attempts):
+        if attempt.kept_until is not None:
+            break
+        count += 1
+    return count
 
 
 def backoff_delay(backoff: Backoff, failures: int, job: str) -> float:
-    """Seconds before the next start after `failures` in a row without progress (1, 2, …).
+    """Seconds before the next start after `failures` in a row without progress (1, 2, …; 0 needs none).
 
     Exponential from `backoff.first` to `backoff.longest`, times 0.5 to 1.0. The jitter is drawn from the job's id
     and the count, so that the decision stays a pure function.
     """
-    exponent = min(max(failures, 1) - 1, 30)
-    full = min(backoff.first * 2.0**exponent, backoff.longest)
+    if failures <= 0:
+        return 0.0
+    full = min(backoff.first * 2.0 ** min(failures - 1, 60), backoff.longest)
     jitter = zlib.crc32(f"{job}/{failures}".encode()) / 0xFFFFFFFF
     return full * (0.5 + 0.5 * jitter)
+
+
+def wish_on_return(record: JobRecord) -> Wish:
+    """What is wished of a job once the daemon has started: the machine is back, so what was parked, or was about to
+    be, goes on."""
+    if record.phase.kind == "parked" and record.wish in ("run", "park"):
+        return "restart"
+    return "run" if record.wish == "park" else record.wish

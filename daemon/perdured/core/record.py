@@ -6,9 +6,12 @@ forget. A wish is what the user last asked for; it stays until a phase has fulfi
 
 from __future__ import annotations
 
+from signal import Signals
 from typing import Annotated, Literal
 
 from pydantic import Field
+
+from perdured.contract import exits
 
 from .value import Value
 
@@ -72,6 +75,8 @@ Phase = Annotated[
 ]
 PHASES = (Queued, Starting, Running, Saving, Waiting, Parked, Stopped, Succeeded, Failed)
 
+UNDER_WAY = ("starting", "running", "saving")
+"""Kinds of phase that have an attempt; what is seen of an attempt counts in these alone."""
 RESTING = ("parked", "stopped", "succeeded", "failed")
 """Kinds of phase in which nothing runs and nothing will, until somebody asks."""
 
@@ -116,30 +121,38 @@ class JobRecord(Value):
         others = tuple(a for a in self.attempts if a.number != changed.number)
         return self.but(attempts=tuple(sorted((*others, changed), key=lambda a: a.number)))
 
+    def at_rest(self, phase: Phase, reason: str, now: float) -> JobRecord:
+        """The record come to rest. That fulfils every wish but its removal, which follows."""
+        wish: Wish = "remove" if self.wish == "remove" else "run"
+        return self.but(phase=phase, wish=wish, reason=reason, ended_at=now)
+
     def but(self, **changes: object) -> JobRecord:
         return self.model_copy(update=changes)
 
 
 def exit_status(record: JobRecord) -> int | None:
-    """What `perdure wait` ends with; None while the job has not come to rest.
+    """What `perdure wait` ends with; None while the job has not come to rest, or was asked to go on.
 
     75 says "saved, run me again"; otherwise the job's own exit code, 128 + n for signal n, and 125 when Perdure
-    could not start it.
+    could not start it. A job that was asked to end and had saved nothing is no success, whatever its own exit code:
+    where that is 0, or nobody knows it, the status is that of a death by SIGTERM.
     """
-    last = record.last_attempt
+    if record.wish != "run":
+        return None
     match record.phase.kind:
         case "succeeded":
-            return 0
-        case "stopped" | "parked" if record.progress is not None or last is None:
-            return 75
-        case "stopped" | "parked" | "failed":
-            return _own_status(last)
+            return exits.DONE
+        case "failed":
+            own = _own_status(record.last_attempt)
+            return exits.PERDURE_FAILED if own is None else own
+        case "stopped" | "parked" if record.progress is not None:
+            return exits.RUN_AGAIN
+        case "stopped" | "parked":
+            return _own_status(record.last_attempt) or exits.status_of_signal(Signals.SIGTERM)
     return None
 
 
-def _own_status(last: AttemptRecord | None) -> int:
+def _own_status(last: AttemptRecord | None) -> int | None:
     if last is None:
-        return 125
-    if last.signal is not None:
-        return 128 + last.signal
-    return last.exit_code if last.exit_code is not None else 125
+        return None
+    return exits.status_of_signal(last.signal) if last.signal is not None else last.exit_code

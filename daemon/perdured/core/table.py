@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from . import steps
-from .steps import Context, Decision
+from . import endings, steps
+from .decision import Context, Decision
 from .triggers import Trigger as T
 
 Step = Callable[[Context], Decision]
@@ -33,107 +33,103 @@ _FACTS = (
     T.ABSENT,
     T.DONE,
     T.AGAIN,
+    T.AS_ASKED,
     T.PERMANENT,
     T.FAILURE,
     T.NOT_STARTED,
     T.REFUSED,
     T.LOST,
+    T.UNCLEAN,
     T.REBOOTED,
     T.ORPHANED,
     T.UNKNOWN,
 )
-
-
-def _without_attempt(cells: Row) -> Row:
-    """A row of a phase in which no attempt is under way: facts about old ones change nothing."""
-    return {fact: _NOTHING for fact in _FACTS} | cells
-
+"""Facts about an attempt: in a phase that has none they change nothing."""
+_UNATTENDED: Row = dict.fromkeys(_FACTS, _NOTHING)
 
 _LAUNCH = Cell(steps.then_launch, ("starting",))
-_STOPPED = Cell(steps.then_never_start, ("stopped",))
-_PARKED = Cell(steps.then_never_start, ("parked",))
+_STOP = Cell(steps.then_rest, ("stopped",))
+_PARK = Cell(steps.then_rest, ("parked",))
 _QUEUE = Cell(steps.then_queue, ("queued",))
+_STAY = Cell(steps.then_stay, ())
 _FORGET = Cell(steps.then_forget, ())
-_HOLD = Cell(steps.then_hold_still, ())
-_ASK = Cell(steps.then_ask_to_stop, ("saving",))
-_ASK_AGAIN = Cell(steps.then_ask_again_to_stop, ())
-_AFTER = ("waiting", "stopped", "parked")
+_ASKED = (T.ASKED_STOP, T.ASKED_PARK, T.ASKED_RESTART, T.ASKED_REMOVE)
+_ASK: Row = dict.fromkeys(_ASKED, Cell(steps.then_ask_to_stop, ("saving",)))
+_ASK_AGAIN: Row = dict.fromkeys(_ASKED, Cell(steps.then_ask_again_to_stop, ()))
+_AS_WISHED = ("waiting", "stopped", "parked")
+_LOSS = Cell(endings.then_restart_after_failure, ("failed", *_AS_WISHED))
 
 _ENDS: Row = {
-    T.DONE: Cell(steps.then_succeed, ("succeeded", *_AFTER)),
-    T.AGAIN: Cell(steps.then_run_again, _AFTER),
-    T.PERMANENT: Cell(steps.then_fail, ("failed",)),
-    T.FAILURE: Cell(steps.then_restart_after_failure, ("failed", *_AFTER)),
-    T.NOT_STARTED: Cell(steps.then_fail, ("failed",)),
-    T.REFUSED: Cell(steps.then_refuse, ("failed", *_AFTER)),
-    T.LOST: Cell(steps.then_restart_after_loss, ("failed", *_AFTER)),
-    T.REBOOTED: Cell(steps.then_restart_after_reboot, _AFTER),
-    T.UNKNOWN: _HOLD,
+    T.DUE: _NOTHING,
+    T.DONE: Cell(endings.then_succeed, ("succeeded",)),
+    T.AGAIN: Cell(endings.then_run_again, _AS_WISHED),
+    T.AS_ASKED: Cell(endings.then_end_as_asked, _AS_WISHED),
+    T.PERMANENT: Cell(endings.then_fail, ("failed",)),
+    T.FAILURE: Cell(endings.then_restart_after_failure, ("failed", *_AS_WISHED)),
+    T.NOT_STARTED: Cell(endings.then_fail, ("failed",)),
+    T.REFUSED: Cell(endings.then_refuse, ("failed", *_AS_WISHED)),
+    T.ABSENT: _LOSS,
+    T.LOST: _LOSS,
+    T.UNCLEAN: Cell(steps.then_clean, ()),
+    T.REBOOTED: Cell(endings.then_restart_after_reboot, _AS_WISHED),
+    T.UNKNOWN: Cell(steps.then_hold_still, ()),
 }
+"""What is the same in every phase that has an attempt."""
 
 TABLE: dict[str, Row] = {
-    "queued": _without_attempt(
-        {
-            T.DUE: _LAUNCH,
-            T.ASKED_STOP: _STOPPED,
-            T.ASKED_PARK: _PARKED,
-            T.ASKED_RESTART: _LAUNCH,
-            T.ASKED_REMOVE: _FORGET,
-        }
-    ),
-    "starting": _ENDS
+    "queued": _UNATTENDED
     | {
-        T.DUE: _NOTHING,
+        T.DUE: _LAUNCH,
+        T.ASKED_STOP: _STOP,
+        T.ASKED_PARK: _PARK,
+        T.ASKED_RESTART: _LAUNCH,
+        T.ASKED_REMOVE: _FORGET,
+    },
+    "starting": _ENDS
+    | _ASK
+    | {
         T.HELD: Cell(steps.then_run, ("running",)),
-        T.ABSENT: Cell(steps.then_launch_again, ("starting", "waiting", "failed")),
-        T.ORPHANED: Cell(steps.then_watch_orphan, ()),
-        T.ASKED_STOP: _ASK,
-        T.ASKED_PARK: _ASK,
-        T.ASKED_RESTART: _ASK,
-        T.ASKED_REMOVE: _ASK,
+        T.ABSENT: Cell(steps.then_launch_again, ("failed", *_AS_WISHED)),
+        T.ORPHANED: Cell(steps.then_watch_orphan, ("running",)),
     },
     "running": _ENDS
+    | _ASK
     | {
-        T.DUE: _NOTHING,
-        T.HELD: Cell(steps.then_watch, ()),
-        T.ABSENT: Cell(steps.then_restart_after_loss, ("failed", *_AFTER)),
+        T.HELD: Cell(steps.then_watch, ("saving",)),
         T.ORPHANED: Cell(steps.then_watch_orphan, ()),
-        T.ASKED_STOP: _ASK,
-        T.ASKED_PARK: _ASK,
-        T.ASKED_RESTART: _ASK,
-        T.ASKED_REMOVE: _ASK,
     },
     "saving": _ENDS
+    | _ASK_AGAIN
+    | {
+        T.HELD: Cell(steps.then_watch, ("running",)),
+        T.ORPHANED: Cell(steps.then_watch_orphan, ()),
+    },
+    "waiting": _UNATTENDED
+    | {
+        T.DUE: Cell(steps.then_wait_or_launch, ("starting",)),
+        T.ASKED_STOP: _STOP,
+        T.ASKED_PARK: _PARK,
+        T.ASKED_RESTART: _LAUNCH,
+        T.ASKED_REMOVE: _FORGET,
+    },
+    "parked": _UNATTENDED
     | {
         T.DUE: _NOTHING,
-        T.HELD: Cell(steps.then_watch, ()),
-        T.ABSENT: Cell(steps.then_restart_after_loss, ("failed", *_AFTER)),
-        T.ORPHANED: Cell(steps.then_watch_orphan, ()),
-        T.ASKED_STOP: _ASK_AGAIN,
-        T.ASKED_PARK: _ASK_AGAIN,
-        T.ASKED_RESTART: _ASK_AGAIN,
-        T.ASKED_REMOVE: _ASK_AGAIN,
+        T.ASKED_STOP: _STOP,
+        T.ASKED_PARK: _STAY,
+        T.ASKED_RESTART: _QUEUE,
+        T.ASKED_REMOVE: _FORGET,
     },
-    "waiting": _without_attempt(
-        {
-            T.DUE: Cell(steps.then_wait_or_launch, ("starting",)),
-            T.ASKED_STOP: _STOPPED,
-            T.ASKED_PARK: _PARKED,
-            T.ASKED_RESTART: _LAUNCH,
-            T.ASKED_REMOVE: _FORGET,
-        }
-    ),
 } | {
-    rest: _without_attempt(
-        {
-            T.DUE: _NOTHING,
-            T.ASKED_STOP: Cell(steps.then_stay, ()),
-            T.ASKED_PARK: Cell(steps.then_stay, ()),
-            T.ASKED_RESTART: _QUEUE,
-            T.ASKED_REMOVE: _FORGET,
-        }
-    )
-    for rest in ("parked", "stopped", "succeeded", "failed")
+    rest: _UNATTENDED
+    | {
+        T.DUE: _NOTHING,
+        T.ASKED_STOP: _STAY,
+        T.ASKED_PARK: _STAY,
+        T.ASKED_RESTART: _QUEUE,
+        T.ASKED_REMOVE: _FORGET,
+    }
+    for rest in ("stopped", "succeeded", "failed")
 }
 
 
