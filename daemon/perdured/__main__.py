@@ -29,6 +29,8 @@ from .service import Service
 from .spool import Spool
 
 _log = logging.getLogger("perdured")
+_AFTER_THE_GRACE = 60.0
+"""Seconds that killing a tree, recording its end and closing may take on a machine that is busy going down."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -121,6 +123,7 @@ async def _feed_watchdog() -> None:
 
 async def _park(service: Service) -> None:
     _log.info("the machine is going down: every job is asked to save")
+    notify_stopping("the machine is going down: the jobs save", within=service.longest_grace() + _AFTER_THE_GRACE)
     await service.ask_all_to_park()
     await service.wait_until_all_rest()
 

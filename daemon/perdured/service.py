@@ -105,6 +105,12 @@ class Service:
             if not job.record.is_resting:
                 self._loop.wish(job, "park", Event(kind="asked", text="the machine is going down: asked to park"))
 
+    def longest_grace(self) -> float:
+        """Seconds: the longest that a job which does not rest now may take to save, once it is asked to."""
+        return max(
+            (j.submission.spec.stop.grace for j in self._loop.jobs.values() if not j.record.is_resting), default=0
+        )
+
     async def wait_until_all_rest(self) -> None:
         seen = 0
         while not all(job.record.is_resting for job in self._loop.jobs.values()):
