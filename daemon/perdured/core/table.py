@@ -158,4 +158,4 @@ def _name(cell: Cell) -> str:
 
 
 if __name__ == "__main__":
-    print(draw_states())
+    print(draw_states(), end="")
