@@ -300,10 +300,35 @@ def test_all_that_is_left_of_an_attempt_is_cleared(
     assert leaf is None or not Path(leaf).exists()
 
 
-def test_an_attempt_with_a_living_keeper_is_not_cleared(directory: Path) -> None:
+def test_nothing_of_an_attempt_is_left_when_the_next_one_starts(directory: Path) -> None:
+    """The keeper dies after the leader, before it has cleared the rest: the end is known, a writer lives on."""
+    _start(directory, "if os.fork() == 0: say(os.getpid()); stay()", "stay()")
+    child = int(read_output(directory)[0])
+    os.kill(get_run(directory).leader.pid, signal.SIGKILL)
+    wait_until(lambda: records.load_exit(directory))
+    kill_keeper(directory)
+    assert isinstance(observe_attempt(directory), Ended)
+    assert is_alive(child)
+    second = directory.with_name("2")
+    run(start_keeper(make_script(second, f"say(os.path.exists('/proc/{child}'))")))
+    wait_for_end(second)
+    assert not is_alive(child)
+
+
+def test_no_attempt_starts_beside_a_living_one(directory: Path) -> None:
+    """Two writers on one checkpoint directory are impossible, whatever the daemon has decided."""
+    _start(directory, *STAYS)
+    second = directory.with_name("2")
+    with pytest.raises(StillHeld):
+        run(start_keeper(make_script(second, "say('ran')")))
+    assert not second.exists()
+
+
+def test_an_attempt_with_a_living_keeper_is_neither_cleared_nor_signalled(directory: Path) -> None:
     _start(directory, *STAYS)
     with pytest.raises(StillHeld):
         perform_clean(directory)
+    assert not signal_orphan(directory, signal.SIGKILL)
     assert isinstance(observe_attempt(directory), Held)
 
 
@@ -355,7 +380,15 @@ def test_a_directory_that_is_not_there_is_absent(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", [records.RUN, records.EXIT])
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "{}", '{"reason": 5}', '{"reason": "unheard of", "at": 1, "at_boot": 1, "leftover": 0}']
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        '{"reason": 5}',
+        '{"reason": "unheard of", "at": 1, "at_boot": 1, "leftover": 0, "drained": true}',
+    ],
 )
 def test_what_cannot_be_understood_is_unverifiable(directory: Path, name: str, text: str) -> None:
     """Not dead, not absent: nothing may be started or killed on the strength of it."""

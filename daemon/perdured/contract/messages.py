@@ -8,11 +8,17 @@ its whole status at once and again after each change, so a listener that reconne
                        {"type": "saving", "step": 12}
                        {"type": "checkpoint", "step": 12, "path": "/…/step-…"}
     keeper -> job      {"type": "save"}                     checkpoint at the next safe point
-    daemon -> keeper   {"type": "hello", "role": "daemon", "version": 1, "nonce": "…"}
+    daemon -> keeper   {"type": "hello", "role": "daemon", "version": 1, "nonce": "…", "epoch": 3}  epoch may be absent
                        {"type": "save"}
-                       {"type": "stop", "reason": "stop", "signal": 15, "grace": 120.0}
-    keeper -> daemon   {"type": "status", "nonce": "…", "keeper": {...}, "leader": {...}, "progress": {...}|null,
-                        "checkpoint": {...}|null, "stop": {...}|null, "exit": {...}|null}
+                       {"type": "stop", "reason": "stop", "signal": 15, "grace": 120.0}        signal may be absent
+    keeper -> daemon   {"type": "status", "version": 1, "nonce": "…", "keeper": {...}, "leader": {...},
+                        "started_at": 1795547853.4, "progress": {...}|null, "checkpoint": {...}|null,
+                        "saving": false, "stop": {...}|null, "exit": {...}|null}
+
+Any process of the job may connect and report; the last word counts. Commands of a daemon with a lower epoch than the
+highest that was met are passed over. A type that is not known is ignored, as are unknown keys; what cannot be
+understood closes that connection and no other. A job must not wait for its keeper: one that does not read is no
+reason to stop training.
 """
 
 VERSION = 1

@@ -48,7 +48,7 @@ def join(leaf: str, pid: int) -> None:
 
 def kill_all(leaf: str) -> None:
     """SIGKILL to every process in it. Nothing happens when it is gone already."""
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(OSError):
         _write(f"{leaf}/cgroup.kill", "1")
 
 
@@ -66,15 +66,15 @@ def is_populated(leaf: str) -> bool:
     try:
         with open(f"{leaf}/cgroup.events", encoding="ascii") as file:
             return "populated 1" in file.read()
-    except FileNotFoundError:
-        return False
+    except OSError:
+        return False  # removed, and with it the last process in it
 
 
 def open_events(leaf: str) -> int | None:
     """A descriptor that becomes readable for POLLPRI when `is_populated` may have changed. Read it to re-arm."""
     try:
         return os.open(f"{leaf}/cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except OSError:
         return None
 
 

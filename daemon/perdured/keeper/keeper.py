@@ -199,7 +199,10 @@ class Keeper:
             self._check_drained()
 
     def _on_cgroup_change(self, events: int) -> None:
-        os.pread(events, 4096, 0)
+        try:
+            os.pread(events, 4096, 0)
+        except OSError:  # the cgroup was removed
+            self._loop.forget(events)
         self._check_drained()
 
     def _kill_rest(self) -> None:
@@ -226,6 +229,7 @@ class Keeper:
             self._is_drained = True
             self._exit = self._exit._replace(
                 leftover=len(self._killed),
+                drained=True,
                 step=self._told.step,
                 checkpoint_step=self._told.checkpoint_step,
                 checkpoint_path=self._told.checkpoint_path,

@@ -1,4 +1,56 @@
-"""The keeper's life, from its first line to its last."""
+"""The keeper's life, from its first line to its last: one process per attempt, which outlives the daemon.
+
+Rules
+-----
+- **The daemon is not needed.** Starting apart, a keeper needs nobody: it holds the process tree, the stop deadline and
+  the exit status, and the daemon may die, be upgraded or hang meanwhile. Nor does the job need the keeper: what it
+  prints goes to its own file, never through a pipe that somebody must read.
+- **No command runs before its record is durable**, and no signal is sent before the stop is (`leader.py`, `keeper.py`).
+  Where a record cannot be written, a start does not happen; a stop happens all the same, because a full disk is no
+  reason to let a deadline pass; and an end is kept, told, and written again until it is durable. Nothing is ever killed
+  for bookkeeping.
+- **An exit is recorded before the leader is reaped**, and an exit that nobody saw is unknown, never a success.
+- **The lock is the keeper's life.** It is taken first and released last, by the kernel if by nobody else. While it is
+  held, nobody else starts, signals or clears anything of the attempt. It is free only when no process of the attempt
+  is left, so two attempts can never write to one checkpoint directory.
+- **A stop asks the leader alone**, so that the helpers of a training process do not die under its checkpoint; at the
+  deadline the whole tree is killed. A second stop can only bring the deadline nearer.
+- **One thread, no ticks.** It waits for descriptors (pidfd, sockets, signals) and for deadlines on CLOCK_BOOTTIME, and
+  does nothing in between. No client can hold it up (`clients.py`).
+- **All is imported before `ready`**, from the standard library and `perdured.contract` alone, with `-I -S`: neither an
+  upgrade on disk nor the user's environment can change a keeper that runs.
+
+Every crash on the way
+----------------------
+Daemon: D1 make the cgroup leaf and save want.json, D2 spawn the keeper, D3 send `go` when it is ready.
+Keeper: K1 lock, K2 socket, `ready`, K3 fork the leader, which waits at a gate, K4 save run.json, K5 open the gate,
+K6 leader ends: save exit.json, K7 reap, K8 kill what is left, K9 save exit.json with their number, release the lock.
+
+| who dies | when | what is left | observed as |
+|---|---|---|---|
+| daemon | before D2 | want.json, an empty leaf | Absent: a new start is safe |
+| daemon | D2 to D3 | the keeper reads the end of the channel, and ends | Held for a moment, then Absent |
+| daemon | after D3 | all goes on | Held: adopt |
+| keeper | before K4 | the gate closes: the leader ends without having run the command | Absent |
+| keeper | K4 to K5 | the same, and run.json | Lost: clearing finds nothing |
+| keeper | K5 to K6 | the job lives on, unsupervised | Orphaned, and Lost when it ends |
+| keeper | K6 to K9 | exit.json, not `drained`; perhaps stray processes | Ended |
+| both | any | as for the keeper | as for the keeper |
+| machine | any | files | Absent, Ended, or Lost with another boot id |
+
+Whatever was observed, `start_keeper` starts nothing before the attempt before is over: its lock is free, and its end is
+`drained` or `perform_clean` has emptied its cgroup, or found what is left by the nonce in its environment.
+
+Known limits
+------------
+- How an orphan ended stays unknown: its exit status belongs to whoever reaps it.
+- A process that is stuck in the kernel (a dead network disk, a GPU driver) cannot be killed; the lock is held until it
+  is gone. That is the point of the lock.
+- Without a cgroup, what another program starts on the job's behalf (systemd-run, a container engine) is out of reach.
+- PIDs are of the keeper's own PID namespace: a daemon in another one can neither adopt nor clear.
+- A file system that hangs while a record is written holds up the keeper; the job goes on.
+- `usage.max_rss_kib` starts at what the keeper itself had when it forked, some 12 MB.
+"""
 
 from __future__ import annotations
 
@@ -123,7 +175,7 @@ def _run_attempt(post: Post, channel: Channel) -> bool:
     else:
         os.waitpid(leader.pid, 0)
         text = explain(post.want, failure)
-        keeper.conclude(ExitRecord(records.NOT_STARTED, time.time(), read_clock(), error=text))
+        keeper.conclude(ExitRecord(records.NOT_STARTED, time.time(), read_clock(), error=text, drained=True))
     keeper.close()
     return failure is None
 

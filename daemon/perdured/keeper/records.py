@@ -102,6 +102,9 @@ class ExitRecord(NamedTuple):
     error: str | None = None
     stop_reason: str | None = None
     leftover: int = 0
+    """Processes that outlived the leader and had to be killed."""
+    drained: bool = False
+    """True once nothing of the attempt is left. The first record of an end is made before that."""
     oom_kills: int | None = None
     """Kills by the kernel for memory in the leader's memory cgroup during the attempt; None when it cannot be read."""
     usage: Usage | None = None
@@ -178,6 +181,7 @@ def parse_exit(data: Data) -> ExitRecord:
         error=take_optional(data, "error", str),
         stop_reason=take_optional(data, "stop_reason", str),
         leftover=take(data, "leftover", int),
+        drained=take(data, "drained", bool),
         oom_kills=take_optional(data, "oom_kills", int),
         usage=_parse_usage(usage) if usage is not None else None,
         step=take_optional(data, "step", int),

@@ -22,6 +22,8 @@ from perdured.errors import PerdureError
 from perdured.keeper import cgroup, channel, records
 from perdured.keeper.records import Want
 
+from .orphan import is_over, perform_clean
+
 READY_CEILING = 30.0
 """Seconds for an interpreter to start and bind a socket; a machine that needs more is in no state to train."""
 PROGRAM = Path(keeper.__file__).with_name("__main__.py")
@@ -51,9 +53,10 @@ class KeeperFailed(PerdureError):
 async def start_keeper(order: Order, program: Path = PROGRAM) -> None:
     """Starts the attempt. Returns when run.json is durable and the command runs, or exit.json says why it does not.
 
-    Raises KeeperFailed or OSError, and then nothing was started. Cancelled before `go`, nothing is started either.
+    Raises PerdureError or OSError, and then nothing was started. Cancelled before `go`, nothing is started either.
     """
     _reap_keepers()
+    await asyncio.to_thread(clear_earlier, order.directory)
     want = await asyncio.to_thread(_save_want, order)
     try:
         ours = spawn_keeper(order.directory, program)
@@ -70,6 +73,18 @@ async def start_keeper(order: Order, program: Path = PROGRAM) -> None:
         if want.cgroup is not None:
             cgroup.remove(want.cgroup)
         raise
+
+
+def clear_earlier(directory: Path) -> None:
+    """The fence between two attempts of a job: nothing starts while something of the one before is left.
+
+    The one before that was over when the one before was started, and so on. Raises StillHeld, NotClean or OSError.
+    """
+    number = int(directory.name) if directory.name.isdecimal() else 0
+    earlier = [int(path.name) for path in directory.parent.glob("*") if path.name.isdecimal()]
+    last = max((n for n in earlier if n < number), default=None)
+    if last is not None and not is_over(directory.with_name(str(last))):
+        perform_clean(directory.with_name(str(last)))
 
 
 def _save_want(order: Order) -> Want:

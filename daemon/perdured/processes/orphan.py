@@ -19,7 +19,7 @@ from perdured.contract import environment
 from perdured.errors import PerdureError
 from perdured.keeper import cgroup, records
 from perdured.keeper.identity import Identity, ProcessSeen, observe_process, open_process, read_boot_id
-from perdured.keeper.lock import take_lock
+from perdured.keeper.lock import is_locked, take_lock
 
 from .observe import is_alive
 from .waiting import wait_readable
@@ -38,7 +38,12 @@ class NotClean(PerdureError):
 
 
 def signal_orphan(directory: Path, number: int) -> bool:
-    """Signals the leader, and wakes it if it was stopped. False when it is gone already. Raises OSError, ValueError."""
+    """Signals the leader, and wakes it if it was stopped. Raises OSError, ValueError.
+
+    False when the leader is gone, or has a keeper after all, which is the one to ask.
+    """
+    if is_locked(directory / records.LOCK):
+        return False
     pidfd = _open_leader(directory)
     if pidfd is None:
         return False
@@ -61,6 +66,17 @@ async def wait_orphan(directory: Path) -> None:
         await wait_readable(pidfd)
     finally:
         os.close(pidfd)
+
+
+def is_over(directory: Path) -> bool:
+    """True when a keeper has seen to it that nothing of the attempt is left, and has let go."""
+    if is_locked(directory / records.LOCK):
+        return False
+    try:
+        exit = records.load_exit(directory)
+    except ValueError:
+        return False
+    return exit is not None and exit.drained
 
 
 def perform_clean(directory: Path) -> int:
