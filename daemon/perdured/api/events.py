@@ -6,13 +6,12 @@ No event is lost or seen twice, whatever breaks in between: `seq` grows and is n
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from perdured.clock import format_time
+from perdured.clock import format_time, start_clock
 from perdured.registry import StoredEvent
 
 from .replies import FAILURES
@@ -58,10 +57,11 @@ async def _events_within(
 ) -> tuple[list[StoredEvent], int]:
     """The events, and the `after` of the next question: past other jobs' events too, so that they wake nobody twice."""
     seen, ref = query
-    deadline = time.monotonic() + wait
+    now = start_clock()
+    deadline = now() + wait
     while True:
         events = service.events(query[0], ref)
-        left = deadline - time.monotonic()
+        left = deadline - now()
         if events:
             return events, events[-1].seq
         if left <= 0 or closing.is_set():

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 import os
-import shutil
-import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -10,6 +9,7 @@ import click
 from perdured.cli.output import say
 from perdured.cli.torch_python import find_torch_python, run_module
 from perdured.cli.verifying import BrokenCheckpoint, Finding, find_targets, verify_target
+from perdured.contract.durable import create_file, make_token
 from perdured.errors import BadUsage
 
 _TENSORS = "tensors.safetensors"
@@ -56,10 +56,16 @@ def _choose_source(path: Path) -> Path:
 
 def _copy(source: Path, out: Path) -> None:
     """Complete or not at all."""
-    temporary = out.with_name(f".{out.name}.{uuid.uuid4().hex}")
+    temporary = out.with_name(f".{out.name}.tmp-{make_token()}")
     try:
-        shutil.copyfile(source, temporary)
+        create_file(temporary, _read_blocks(source))
         os.replace(temporary, out)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise BadUsage(f"{out} cannot be written.", f"{error.strerror}.", "Choose another place.") from None
+
+
+def _read_blocks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            yield block
