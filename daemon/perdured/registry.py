@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from .contract.durable import rename_noreplace
 from .core.events import Event
 from .core.record import JobRecord
 from .core.spec import Spec
@@ -147,7 +148,7 @@ def open_registry(path: Path) -> tuple[Registry, Path | None]:
         return Registry(path), None
     except sqlite3.DatabaseError:
         aside = next(p for p in _names_aside(path) if not p.exists())
-        path.rename(aside)
+        rename_noreplace(path, aside)
         for suffix in ("-wal", "-shm"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)
         return Registry(path), aside
