@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import errno
 import logging
 import signal
 import socket
@@ -17,11 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import __version__
+from .api.listening import open_listening
 from .clock import start_clock
 from .config import Config, load_config
-from .contract.durable import make_directories
-from .contract.sockets import bind_unix
-from .errors import AlreadyServed, PerdureError
+from .errors import PerdureError
 from .home import open_state
 from .machine import is_machine_going_down
 from .notify import notify_ready, notify_stopping, notify_watchdog, watchdog_interval
@@ -63,7 +61,7 @@ def _read_config(arguments: Sequence[str] | None) -> Config:
 async def _serve(config: Config) -> int:
     clock = start_clock()
     with open_state(config.state_dir, clock) as (state, registry):
-        listener = _listen(config.socket)
+        listener = open_listening(config.socket)
         service = Service(state, registry, clock)
         await service.start()
         try:
@@ -75,20 +73,6 @@ async def _serve(config: Config) -> int:
             await service.close()
             config.socket.unlink(missing_ok=True)
     return 0
-
-
-def _listen(path: Path) -> socket.socket:
-    make_directories(path.parent, mode=0o700)
-    try:
-        return bind_unix(path)
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            raise
-        raise AlreadyServed(
-            f"The socket {path} is already served.",
-            "Another perdured answers on it, for another state directory.",
-            "Use that one, or give this one another --socket.",
-        ) from None
 
 
 async def _work_until_stopped(service: Service, listener: socket.socket, spool: Spool) -> None:

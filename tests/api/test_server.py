@@ -126,10 +126,17 @@ def test_a_socket_that_nobody_serves_any_more_is_replaced(tmp_path: Path) -> Non
         assert listening.getsockname()
 
 
+def test_a_place_where_no_socket_can_be_says_why_and_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(PerdureError, match="Cannot listen on") as caught:
+        open_listening(tmp_path / "file" / "s")
+    assert "--socket" in caught.value.todo
+
+
 def test_a_file_in_the_sockets_place_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "s"
     path.write_text("precious")
-    with pytest.raises(PerdureError):
+    with pytest.raises(PerdureError, match="no socket"):
         open_listening(path)
     assert path.read_text() == "precious"
 

@@ -6,6 +6,7 @@ import errno
 import socket
 from pathlib import Path
 
+from perdured.contract.durable import make_directories
 from perdured.contract.sockets import bind_unix, connect_unix
 from perdured.errors import AlreadyServed, PerdureError
 
@@ -21,13 +22,14 @@ def open_listening(path: Path) -> socket.socket:
     A socket file that nobody answers on is replaced. Raises AlreadyServed when somebody does.
     """
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directories(path.parent, mode=0o700)
         return bind_unix(path)
     except OSError as error:
-        if error.errno == errno.EADDRINUSE:
+        if error.errno == errno.EADDRINUSE and path.is_socket():
             raise _explain_served(path) from error
+        why = "What lies there is no socket" if path.exists() else error.strerror or str(error)
         todo = "Choose another place with --socket or PERDURE_SOCKET_PATH."
-        raise PerdureError(f"Cannot listen on {path}.", f"{error.strerror or error}.", todo) from error
+        raise PerdureError(f"Cannot listen on {path}.", f"{why}.", todo) from error
 
 
 def _explain_served(path: Path) -> AlreadyServed:
