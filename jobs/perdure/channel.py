@@ -1,0 +1,107 @@
+"""The line to the keeper. Training never waits for it, and never fails because of it.
+
+What cannot be sent at once is kept for the next time, up to a limit; progress is dropped instead, as newer progress
+follows. After the first error the channel is silent for good: a keeper that is gone does not come back.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Mapping
+
+from perdured.contract import environment, messages
+from perdured.contract.sockets import connect_unix
+
+_CONNECT_SECONDS = 2.0
+_MAX_WAITING = 1 << 20
+
+Message = Mapping[str, object]
+
+
+class Channel:
+    """Sends to a keeper and remembers what it asked for. Without a keeper it does nothing."""
+
+    def __init__(self, path: str | None) -> None:
+        self._socket: socket.socket | None = None
+        self._unsent = bytearray()
+        self._unread = bytearray()
+        self._wants_save = False
+        if path:
+            self._connect(path)
+
+    @property
+    def is_open(self) -> bool:
+        return self._socket is not None
+
+    def _connect(self, path: str) -> None:
+        try:
+            self._socket = connect_unix(path, _CONNECT_SECONDS)
+            self._socket.setblocking(False)
+        except OSError:
+            self.close()
+        self.send({"type": messages.HELLO, "role": messages.ROLE_JOB, "version": messages.VERSION})
+
+    def send(self, message: Message) -> None:
+        if self._socket is None or (self._unsent and message["type"] == messages.PROGRESS):
+            self._flush()
+            return
+        self._unsent += json.dumps(message).encode("ascii") + b"\n"
+        if len(self._unsent) > _MAX_WAITING:
+            self.close()
+        self._flush()
+
+    def take_save_wish(self) -> bool:
+        """Whether the keeper has asked for a checkpoint since the last call."""
+        self._flush()
+        self._receive()
+        wish, self._wants_save = self._wants_save, False
+        return wish
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+        self._socket = None
+        self._unsent.clear()
+
+    def _flush(self) -> None:
+        if self._socket is None or not self._unsent:
+            return
+        try:
+            sent = self._socket.send(self._unsent)
+            del self._unsent[:sent]
+        except BlockingIOError:
+            return
+        except OSError:
+            self.close()
+
+    def _receive(self) -> None:
+        while self._socket is not None:
+            try:
+                data = self._socket.recv(4096)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not data:
+                self.close()
+                return
+            self._unread += data
+            *lines, rest = self._unread.split(b"\n")
+            self._unread = bytearray(rest[-messages.MAX_LINE :])
+            for line in lines:
+                self._obey(bytes(line))
+
+    def _obey(self, line: bytes) -> None:
+        try:
+            message = json.loads(line)
+        except ValueError:
+            return
+        if isinstance(message, dict) and message.get("type") == messages.SAVE:
+            self._wants_save = True
+
+
+def open_channel() -> Channel:
+    """The channel to the keeper that started this process, if one did."""
+    return Channel(os.environ.get(environment.CHANNEL))

@@ -1,0 +1,135 @@
+"""The safetensors byte layout, written and read by us: a header in JSON, then the bytes of every tensor.
+
+    8 bytes      length of the header, little-endian
+    header       {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end]}, …}, then spaces
+    data         each tensor in row-major order, without gaps, the widest element first
+
+We write it ourselves because the library wants all tensors as bytes in memory; here they are handed on as they lie.
+Tensors begin at a multiple of 64 bytes of the file as long as their sizes allow it, and always at a multiple of their
+element. Any reader of safetensors opens the file. Nothing in this module knows torch or NumPy.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, Protocol
+
+from perdured.contract.durable import Buffer
+
+BYTES = {
+    "F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2,
+    "I8": 1, "U8": 1, "BOOL": 1, "F8_E4M3": 1, "F8_E5M2": 1,
+}  # fmt: skip
+
+METADATA = "__metadata__"
+_ALIGNMENT = 64
+_MAX_HEADER = 100_000_000  # the library's own limit
+
+
+class Block(Protocol):
+    """Bytes to be written under a name: a tensor's, or an array's."""
+
+    @property
+    def dtype(self) -> str:
+        """A key of `BYTES`."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def pieces(self) -> Iterator[Buffer]:
+        """All bytes in row-major order, taken now."""
+
+    def is_unchanged(self) -> bool:
+        """Whether `pieces` would still give what was there when the block was made."""
+
+
+class Entry(NamedTuple):
+    """Where a tensor lies; offsets are in bytes from the end of the header."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+
+def format_file(blocks: Mapping[str, Block]) -> Iterator[Buffer]:
+    """The bytes of the file, in order. Nothing is copied but what a block copies."""
+    order = sorted(blocks, key=lambda name: (-BYTES[blocks[name].dtype], name))
+    yield _format_header(blocks, order)
+    for name in order:
+        yield from blocks[name].pieces()
+
+
+def _format_header(blocks: Mapping[str, Block], order: list[str]) -> bytes:
+    header: dict[str, object] = {METADATA: {"format": "pt"}}
+    begin = 0
+    for name in order:
+        block = blocks[name]
+        end = begin + math.prod(block.shape) * BYTES[block.dtype]
+        header[name] = {"dtype": block.dtype, "shape": list(block.shape), "data_offsets": [begin, end]}
+        begin = end
+    text = json.dumps(header, separators=(",", ":")).encode("ascii")
+    text += b" " * (-(len(text) + 8) % _ALIGNMENT)
+    return len(text).to_bytes(8, "little") + text
+
+
+class TensorFile:
+    """A file open for reading. Errors: OSError; ValueError for what is not this layout."""
+
+    def __init__(self, path: Path) -> None:
+        self._file: BinaryIO = open(path, "rb", buffering=0)  # noqa: SIM115  closed by `close`
+        try:
+            self.entries, self._start = _parse_header(self._file)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def read_into(self, name: str, target: memoryview) -> None:
+        """Fill `target` with the bytes of a tensor, which must be exactly as many."""
+        entry = self.entries[name]
+        if target.nbytes != entry.end - entry.begin:
+            raise ValueError(f"{name}: {entry.end - entry.begin} bytes where {target.nbytes} are expected")
+        self._file.seek(self._start + entry.begin)
+        while target.nbytes:
+            count = self._file.readinto(target)  # type: ignore[attr-defined]  # a raw file has it
+            if not count:
+                raise ValueError(f"{name}: the file ends early")
+            target = target[count:]
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _parse_header(file: BinaryIO) -> tuple[dict[str, Entry], int]:
+    size = os.fstat(file.fileno()).st_size
+    length = int.from_bytes(file.read(8), "little")
+    if size < 8 or length > min(size - 8, _MAX_HEADER):
+        raise ValueError("the header is longer than the file")
+    header = json.loads(file.read(length))
+    if not isinstance(header, dict):
+        raise ValueError("the header is no object")
+    entries = {name: _parse_entry(name, fields) for name, fields in header.items() if name != METADATA}
+    end = 0
+    for name, entry in sorted(entries.items(), key=lambda item: (item[1].begin, item[1].end)):
+        if entry.begin != end:
+            raise ValueError(f"{name}: begins at {entry.begin} instead of {end}")
+        end = entry.end
+    if end != size - 8 - length:
+        raise ValueError(f"{size - 8 - length} bytes of data where the header has {end}")
+    return entries, 8 + length
+
+
+def _parse_entry(name: str, fields: object) -> Entry:
+    try:
+        assert isinstance(fields, dict)
+        dtype, shape, (begin, end) = fields["dtype"], tuple(fields["shape"]), fields["data_offsets"]
+        is_right = end - begin == math.prod(shape) * BYTES[dtype] and min(begin, *shape, 0) == 0
+    except (AssertionError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{name}: not an entry of a header") from error
+    if not is_right:
+        raise ValueError(f"{name}: its shape does not match its size")
+    return Entry(dtype, shape, begin, end)

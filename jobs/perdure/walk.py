@@ -1,0 +1,248 @@
+"""Where a run is in its epochs and its data, and the two loops that take it further.
+
+Three things make a resumed run take the same walk as one that was never broken off.
+
+**The step boundary.** A batch that was handed out and not yet reported is in the middle of an update: `is_inside_step`.
+Nothing is saved there. After the report, the walk stands between two steps.
+
+**What runs again.** In the middle of a pass, the code after `report` is *not* run again by a resumed job, which goes
+on with the next batch. Code outside a pass (before it in an epoch, after it, around the loops) *is* run again, from
+the last point that the walk passed: the start of the epoch, or the end of the pass. These points are announced through
+`on_boundary`, so that the state of that moment can be kept.
+
+**Random numbers.** The stream that trains goes from a report to the next batch. What other code draws in between (an
+evaluation, a sample for the log) is put back before the next batch, since a resumed run would not draw it. For code
+that runs again, the state at its beginning is kept: at the start of the epoch (`opened`), and at the end of each pass.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from perdure.errors import Misuse
+from perdure.feeds import Feed, Source, check_kind, make_source
+from perdure.rng import Snapshot, Tree, restore_snapshot, snapshot_from_tree, snapshot_to_tree, take_snapshot
+
+
+@dataclass
+class _Pass:
+    """One going through some data, within an epoch. Once over, it has the place and the random state of its end."""
+
+    data: object
+    feed: Feed
+    end: Tree | None = None
+    end_rng: Snapshot | None = None
+
+    def close(self) -> None:
+        if self.end is None:
+            self.end, self.end_rng = self.feed.place(), take_snapshot()
+
+    def to_tree(self) -> Tree:
+        if self.end is not None and self.end_rng is not None:
+            return {"place": self.end, "end": snapshot_to_tree(self.end_rng)}
+        return {"place": self.feed.place(), "end": None}
+
+
+class Walk:
+    """The position of a run. `check` is called between two batches, `on_boundary` where code begins that runs again."""
+
+    def __init__(self, check: Callable[[], None], on_boundary: Callable[[], None]) -> None:
+        self.epoch = 0
+        self.is_inside_step = False
+        self.is_complete = False
+        self._check = check
+        self._on_boundary = on_boundary
+        self._sources: dict[int, tuple[object, Source]] = {}
+        self._opened: Snapshot | None = None
+        self._passes: list[_Pass] = []
+        self._former: list[Tree] = []
+        self._rewind: Snapshot | None = None
+        # From the checkpoint, until the loops come by.
+        self._saved: list[Tree] = []
+        self._saved_former: list[Tree] = []
+        self._saved_rng: Snapshot | None = None
+
+    # What the run tells and asks -------------------------------------------------------------------------------------
+
+    def end_step(self) -> None:
+        """The batches handed out so far are done with."""
+        self.is_inside_step = False
+        self._rewind = take_snapshot()
+
+    def rng(self) -> Snapshot:
+        """The random state that the next batch begins with."""
+        return self._rewind or take_snapshot()
+
+    @property
+    def is_inside_pass(self) -> bool:
+        return any(each.end is None for each in self._passes)
+
+    @property
+    def batches(self) -> int:
+        """Handed out in this epoch."""
+        return sum(each.feed.batches for each in self._passes)
+
+    def mark(self) -> tuple[int, ...]:
+        """Differs if the walk has gone on."""
+        ends = sum(each.end is not None for each in self._passes)
+        return (self.epoch, self._opened is not None, self.batches, ends)
+
+    def source(self, data: object) -> Source:
+        """Always the same for the same data. Errors: Misuse."""
+        if id(data) not in self._sources:
+            self._sources[id(data)] = (data, make_source(data))
+        return self._sources[id(data)][1]
+
+    # The loops -------------------------------------------------------------------------------------------------------
+
+    def epochs(self, count: int) -> Iterator[int]:
+        while self.epoch < count:
+            if self._opened is None:
+                self._opened = take_snapshot()
+            else:
+                restore_snapshot(self._opened)
+            self._on_boundary()
+            self._check()
+            yield self.epoch
+            self._end_epoch()
+        self._end()
+
+    def passes(self, data: object, count: int) -> Iterator[Any]:
+        """All batches of the remaining epochs, without code of the user's between them."""
+        while self.epoch < count:
+            _set_epoch(data, self.epoch)
+            yield from self._go_through(data)
+            self._end_epoch()
+        self._end()
+
+    def one_pass(self, data: object) -> Iterator[Any]:
+        try:
+            yield from self._go_through(data)
+        except GeneratorExit:  # the user's loop was left by a `break`; its place is the end of this pass
+            self._on_boundary()
+            raise
+        self._on_boundary()
+        self._check()
+
+    def _go_through(self, data: object) -> Iterator[Any]:
+        self._check()
+        current = self._open(data)
+        try:
+            while current.end is None:
+                self._put_back()
+                try:
+                    batch = next(current.feed)
+                except StopIteration:
+                    break
+                self.is_inside_step = True
+                yield batch
+                self._check()
+        finally:
+            if not sys.is_finalizing():
+                current.close()
+            self._rewind = None
+
+    def _open(self, data: object) -> _Pass:
+        if any(each.data is data for each in self._passes):
+            raise Misuse(
+                "the same data is gone through twice in one epoch",
+                "Perdure could not tell the two passes apart after a restart",
+                "Put the loop over epochs into `for epoch in run.epochs(n):`, or use `run.batches(data, epochs=n)`.",
+            )
+        source = self.source(data)
+        if self._saved:
+            current = self._reopen(data, source, self._saved.pop(0))
+        else:
+            self._conclude_former(source, len(self._passes))
+            current = _Pass(data, source.open())
+        self._passes.append(current)
+        return current
+
+    def _reopen(self, data: object, source: Source, saved: Tree) -> _Pass:
+        place = saved["place"]
+        check_kind(source, place)
+        if saved["end"] is None:
+            self._rewind, self._saved_rng = self._saved_rng, None
+            return _Pass(data, source.reopen(place))
+        end = snapshot_from_tree(saved["end"])
+        source.conclude(place)
+        restore_snapshot(end)
+        return _Pass(data, _Over(place), place, end)
+
+    def _conclude_former(self, source: Source, number: int) -> None:
+        """Bring a source that was not used yet in this process to where the epoch before the checkpoint left it."""
+        if number < len(self._saved_former) and (place := self._saved_former[number]):
+            check_kind(source, place)
+            source.conclude(place)
+            self._saved_former[number] = {}
+
+    def _put_back(self) -> None:
+        """Go on with the random numbers where the last report left them."""
+        if self._rewind is not None:
+            restore_snapshot(self._rewind)
+            self._rewind = None
+
+    def _end_epoch(self) -> None:
+        self._former = [each.to_tree()["place"] for each in self._passes] + [saved["place"] for saved in self._saved]
+        used = {id(each.data) for each in self._passes}
+        self._sources = {key: each for key, each in self._sources.items() if key in used}
+        self._passes.clear()
+        self._saved.clear()
+        self._saved_former.clear()
+        self._opened = self._rewind = self._saved_rng = None
+        self.epoch += 1
+
+    def _end(self) -> None:
+        self.is_complete = True
+        self._on_boundary()
+
+    # As values of a checkpoint ---------------------------------------------------------------------------------------
+
+    def to_tree(self) -> Tree:
+        passes = [each.to_tree() for each in self._passes if each.feed.batches or each.end is not None]
+        return {
+            "epoch": self.epoch,
+            "opened": None if self._opened is None else snapshot_to_tree(self._opened),
+            "passes": passes + self._saved,
+            "former": self._former,
+        }
+
+    def load_tree(self, tree: Tree, rng: Snapshot, data: object) -> None:
+        """Stand where `tree` was taken. `rng` is the random state that the next batch begins with.
+
+        `data` is what the first pass of an epoch will be over, if that is known by now: a generator of its loader
+        is then brought to its state before the user's own code can set it otherwise.
+        """
+        self.epoch = tree["epoch"]
+        self._opened = None if tree["opened"] is None else snapshot_from_tree(tree["opened"])
+        self._saved = list(tree["passes"])
+        self._former = list(tree["former"])
+        self._saved_former = list(tree["former"])
+        self._saved_rng = rng if any(saved["end"] is None for saved in self._saved) else None
+        restore_snapshot(rng)
+        if data is not None and not self._saved:
+            self._conclude_former(self.source(data), 0)
+
+
+class _Over:
+    """The feed of a pass that was over before the checkpoint."""
+
+    def __init__(self, place: Tree) -> None:
+        self.batches: int = place["batches"]
+        self._place = place
+
+    def __next__(self) -> Any:
+        raise StopIteration
+
+    def place(self) -> Tree:
+        return self._place
+
+
+def _set_epoch(data: object, epoch: int) -> None:
+    """For what shuffles by the epoch's number, as torch's DistributedSampler does."""
+    for owner in (data, *(getattr(data, name, None) for name in ("batch_sampler", "sampler", "dataset"))):
+        if callable(set_epoch := getattr(owner, "set_epoch", None)):
+            set_epoch(epoch)
