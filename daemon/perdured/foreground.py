@@ -1,7 +1,8 @@
 """`perdure run`: the same loop and the same keeper for one job, in the foreground, with no daemon.
 
-The state lies in the checkpoint directory (`.perdure/`), so two runs on one directory cannot both work, and a later
-run goes on with what an earlier one left: a live keeper is adopted, a job that was parked is resumed.
+The state lies in the checkpoint directory (`.perdure/`), or below a given state directory under a name made from that
+directory. So two runs on one checkpoint directory cannot both work, runs on different ones do not meet, nor meet a
+daemon, and a later run goes on with what an earlier one left: a live keeper is adopted, a parked job is resumed.
 
 | signal | what happens |
 |---|---|
@@ -13,6 +14,8 @@ run goes on with what an earlier one left: a live keeper is adopted, a job that 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,32 +44,47 @@ class Output:
     """What Perdure has to say."""
 
 
-def default_run_state(submission: Submission) -> Path:
-    return submission.checkpoint_dir / ".perdure"
+def find_run_state(submission: Submission, state_dir: Path | None) -> Path:
+    """Where a run with this checkpoint directory keeps its state."""
+    if state_dir is None:
+        return submission.checkpoint_dir / ".perdure"
+    name = hashlib.sha256(os.fsencode(submission.checkpoint_dir.resolve())).hexdigest()[:16]
+    return state_dir / "runs" / name
 
 
 def run_job(submission: Submission, output: Output, state_dir: Path | None = None) -> int:
     """Supervises the job until it ends; returns the exit status of `perdure run`."""
-    return asyncio.run(_run(submission, output, state_dir or default_run_state(submission)))
+    return asyncio.run(_run(submission, output, find_run_state(submission, state_dir)))
 
 
 async def _run(submission: Submission, output: Output, state_dir: Path) -> int:
     clock = start_clock()
     with open_state(state_dir, clock) as (state, registry):
         service = Service(state, registry, clock)
-        await service.start()
+        await service.start(resume_parked=False)
         try:
-            earlier = service.find_unfinished(submission)
             seen = registry.last_event()
-            if earlier is not None and earlier.state == "stopped":
-                await service.ask(earlier.id, "resume")
-            job = earlier or await service.submit(submission)
-            _obey_signals(service, job.id)
-            await _show_until_end(service, job.id, output, seen)
-            status = service.show(job.id).exit_status
+            job = await _take_up(service, submission)
+            _obey_signals(service, job)
+            await _show_until_end(service, job, output, seen)
+            status = service.show(job).exit_status
             return exits.PERDURE_FAILED if status is None else status
         finally:
             await service.close()
+
+
+async def _take_up(service: Service, submission: Submission) -> str:
+    """The id of the job to supervise: an earlier run's that had not come to its end, or a new one.
+
+    A job of another spec that still runs here, since its `perdure run` was killed, has to save and end first.
+    """
+    earlier = service.find_unfinished(submission)
+    await service.end_others(earlier.id if earlier else None)
+    if earlier is None:
+        return (await service.submit(submission)).id
+    if earlier.state in ("stopped", "parked"):
+        await service.ask(earlier.id, "resume")
+    return earlier.id
 
 
 def _obey_signals(service: Service, job: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -47,12 +47,12 @@ class Service:
         self._clock = clock
         self._loop = Loop(state, registry, clock)
 
-    async def start(self) -> None:
+    async def start(self, *, resume_parked: bool = True) -> None:
         """Takes up every job that the registry knows. What was parked goes on: the machine is back."""
         for submission, record in self._registry.load_jobs():
             job = Job(submission, record)
             self._loop.add(job)
-            if record.phase.kind == "parked":
+            if resume_parked and record.phase.kind == "parked":
                 self._loop.wish(job, "restart", Event(kind="asked", text="the machine is back: going on"))
 
     async def close(self) -> None:
@@ -111,9 +111,20 @@ class Service:
             (j.submission.spec.stop.grace for j in self._loop.jobs.values() if not j.record.is_resting), default=0
         )
 
+    async def end_others(self, but: str | None) -> None:
+        """Every other job saves and ends; returns when they have."""
+        others = [job for job in self._loop.jobs.values() if job.id != but]
+        for job in others:
+            if not job.record.is_resting:
+                self._loop.wish(job, "stop", Event(kind="asked", text="asked to stop: another spec takes its place"))
+        await self._wait_until_at_rest(others)
+
     async def wait_until_all_rest(self) -> None:
+        await self._wait_until_at_rest(self._loop.jobs.values())
+
+    async def _wait_until_at_rest(self, jobs: Collection[Job]) -> None:
         seen = 0
-        while not all(job.record.is_resting for job in self._loop.jobs.values()):
+        while not all(job.record.is_resting for job in jobs):
             seen = await self.wait_for_change(seen)
 
     def checkpoints(self, ref: str) -> list[CheckpointView]:

@@ -81,6 +81,18 @@ def test_a_second_run_adopts_the_job_of_a_killed_one(work: Path) -> None:
     assert sum(line.startswith("attempt") for line in (work / "steps.txt").read_text().splitlines()) == 1
 
 
+def test_a_run_with_another_spec_ends_what_a_killed_one_left(work: Path) -> None:
+    """The old one saves and ends first; then the new one goes on from its checkpoint."""
+    first = start(work, "1000", "--pause", "0.05")
+    wait_for(lambda: len(steps(work)) >= 2, "some steps")
+    first.kill()
+    first.communicate(timeout=30)
+    second = start(work, "20", "--pause", "0.01")
+    second.communicate(timeout=60)
+    assert second.returncode == 0
+    assert steps(work) == list(range(1, max(len(steps(work)), 20) + 1))
+
+
 def test_two_runs_on_one_checkpoint_directory_are_refused(work: Path) -> None:
     """The second says who holds it."""
     first = start(work, "60", "--pause", "0.05")
