@@ -10,7 +10,7 @@ import re
 import signal
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from .units import parse_duration, parse_size
 
@@ -39,9 +39,18 @@ def _refuse_bool(value: object) -> object:
     return value
 
 
-Duration = Annotated[float, BeforeValidator(_read_duration), Field(ge=0, allow_inf_nan=False)]
-Size = Annotated[int, BeforeValidator(_read_size), Field(gt=0)]
-Count = Annotated[int, BeforeValidator(_refuse_bool), Field(strict=True)]
+def _refuse_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("no file, argument or variable can hold a NUL character")
+    return text
+
+
+Text = Annotated[str, Field(strict=True), AfterValidator(_refuse_nul)]
+LONGEST = 1e9
+"""Seconds, thirty years: what is longer is a slip of the pen, and would overflow somewhere."""
+Duration = Annotated[float, BeforeValidator(_read_duration), Field(ge=0, le=LONGEST)]
+Size = Annotated[int, BeforeValidator(_read_size), Field(gt=0, le=2**63)]
+Count = Annotated[int, BeforeValidator(_refuse_bool), Field(strict=True, le=10**9)]
 
 _DURATION = 'a duration such as "90s", "10min", "1h30min", or a number of seconds'
 
@@ -49,15 +58,15 @@ _DURATION = 'a duration such as "90s", "10min", "1h30min", or a number of second
 class Interval(Section):
     """How often to save; with neither given, Perdure chooses."""
 
-    seconds: float | None = None
-    steps: int | None = None
+    seconds: float | None = Field(None, gt=0, le=LONGEST)
+    steps: int | None = Field(None, gt=0, le=10**12)
 
     @property
     def as_text(self) -> str:
         """As a script's environment carries it."""
         if self.steps is not None:
             return f"{self.steps} steps"
-        return f"{self.seconds:g}s" if self.seconds is not None else "auto"
+        return f"{self.seconds:.12g}s" if self.seconds is not None else "auto"
 
 
 def _read_interval(value: object) -> object:
@@ -65,18 +74,19 @@ def _read_interval(value: object) -> object:
         return Interval()
     if isinstance(value, str):
         steps = re.fullmatch(r"\s*([1-9]\d*)\s*steps?\s*", value)
-        return Interval(steps=int(steps.group(1))) if steps else Interval(seconds=_positive(parse_duration(value)))
+        return Interval(steps=int(steps.group(1))) if steps else Interval(seconds=parse_duration(value))
     return value
 
 
-def _positive(seconds: float) -> float:
-    if seconds <= 0:
-        raise ValueError("must be more than nothing")
-    return seconds
+def _check_pattern(pattern: str) -> str:
+    *folders, name = pattern.split("/")
+    if name in ("", ".", "..") or "**" in name or any("**" in folder and folder != "**" for folder in folders):
+        raise ValueError("not a pattern of files")
+    return pattern
 
 
 class Checkpoint(Section):
-    dir: str = Field("checkpoints", min_length=1, description='a directory, such as "checkpoints"')
+    dir: Text = Field("checkpoints", min_length=1, description='a directory, such as "checkpoints"')
     every: Annotated[Interval, BeforeValidator(_read_interval)] = Field(
         Interval(), description='"auto", a duration such as "10min", or a number of steps such as "500 steps"'
     )
@@ -85,8 +95,10 @@ class Checkpoint(Section):
     remote: str | None = Field(
         None, pattern=r"^(s3|gs|az|file)://.+", description='a URL such as "s3://bucket/run" (s3, gs, az or file)'
     )
-    pattern: str | None = Field(None, min_length=1, description='a file pattern such as "out/ckpt-*.pt"')
-    resume_args: tuple[str, ...] = Field(
+    pattern: Annotated[Text, AfterValidator(_check_pattern)] | None = Field(
+        None, description='a file pattern such as "out/ckpt-*.pt"'
+    )
+    resume_args: tuple[Text, ...] = Field(
         (), description='a list of words with one "{checkpoint}", such as ["--resume", "{checkpoint}"]'
     )
 
@@ -102,8 +114,16 @@ class Checkpoint(Section):
 
 
 class Backoff(Section):
-    first: float
-    longest: float
+    """Seconds. Never nothing: a job that always asks to be run again must not spin."""
+
+    first: float = Field(gt=0, le=LONGEST)
+    longest: float = Field(gt=0, le=LONGEST)
+
+    @model_validator(mode="after")
+    def _first_is_not_the_longer(self) -> Backoff:
+        if self.first > self.longest:
+            raise ValueError("the first delay is longer than the longest")
+        return self
 
 
 def _read_backoff(value: object) -> object:
@@ -112,10 +132,7 @@ def _read_backoff(value: object) -> object:
     first, dots, longest = value.partition("..")
     if not dots:
         raise ValueError("not a range")
-    backoff = Backoff(first=parse_duration(first), longest=parse_duration(longest))
-    if backoff.first > backoff.longest:
-        raise ValueError("the first delay is longer than the longest")
-    return backoff
+    return Backoff(first=parse_duration(first), longest=parse_duration(longest))
 
 
 class Restart(Section):
@@ -179,11 +196,11 @@ class Spec(Section):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
         description='up to 64 letters, digits, ".", "_" or "-", beginning with a letter or digit, such as "gpt"',
     )
-    command: tuple[Annotated[str, Field(strict=True)], ...] = Field(
+    command: tuple[Text, ...] = Field(
         min_length=1, description='a list of words such as ["python", "train.py"]; there is no shell in between'
     )
-    workdir: str = Field(".", min_length=1, description='a directory such as "."')
-    env: dict[str, str] = Field(
+    workdir: Text = Field(".", min_length=1, description='a directory such as "."')
+    env: dict[Annotated[Text, Field(pattern="^[^=]+$")], Text] = Field(
         default_factory=dict, description='text for each name, such as { OMP_NUM_THREADS = "2" }'
     )
     fresh_start: bool = Field(False, strict=True, description="true or false")

@@ -8,7 +8,8 @@ import difflib
 import json
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
@@ -21,6 +22,11 @@ else:
     import tomli as tomllib
 
 Keys = tuple[str, ...]
+
+_MOST_ERRORS = 50
+_LONGEST_STATEMENT = 500
+"""Lines. Where a statement is longer, the lines of what follows it are not told."""
+_LONGEST_QUOTE = 100
 
 
 class SpecError(NamedTuple):
@@ -43,15 +49,28 @@ class InvalidSpec(ValueError):
 
 def parse_spec(text: str) -> Spec:
     """The spec that `text` asks for; raises InvalidSpec."""
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidSpec([_describe_syntax(str(error))]) from None
+    table = _parse_toml(text)
     try:
         return Spec.model_validate(table)
     except ValidationError as error:
-        found = {_describe(detail, text) for detail in error.errors()}
+        statements = list(_read_statements(text))
+        found = {_describe(detail, statements) for detail in error.errors()[:_MOST_ERRORS]}
         raise InvalidSpec(sorted(found, key=lambda e: (e.line or 0, e.key))) from None
+
+
+def _parse_toml(text: str) -> dict[str, object]:
+    try:
+        text.encode()
+        return tomllib.loads(text)
+    except UnicodeEncodeError:
+        what = "this is not TOML: it holds half of a character (a lone surrogate)"
+    except RecursionError:
+        what = "this is nested too deeply"
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidSpec([_describe_syntax(str(error))]) from None
+    except ValueError as error:  # a number of thousands of digits
+        what = f"this cannot be read: {error}"
+    raise InvalidSpec([SpecError(None, "", what)])
 
 
 def _describe_syntax(message: str) -> SpecError:
@@ -60,16 +79,22 @@ def _describe_syntax(message: str) -> SpecError:
     return SpecError(int(at.group(1)) if at else None, "", what)
 
 
-def _describe(detail: Any, text: str) -> SpecError:
-    location: Keys = tuple(str(part) for part in detail["loc"])
+def _describe(detail: Any, statements: list[_Statement]) -> SpecError:
+    location: Keys = tuple(str(part) for part in detail["loc"] if part != "[key]")
+    line = partial(_find_line, statements)
     if isinstance(detail.get("ctx", {}).get("error"), KeysDisagree):
         key, what = detail["ctx"]["error"].args
-        return SpecError(find_line(text, (*location, key)), ".".join((*location, key)), what)
+        return SpecError(line((*location, key)), _join((*location, key)), what)
     if detail["type"] == "extra_forbidden":
-        return SpecError(find_line(text, location), ".".join(location), _say_unknown(location))
+        return SpecError(line(location), _join(location), _say_unknown(location))
     keys = _known_part(location)
     shown = location if keys == ("env",) else keys
-    return SpecError(find_line(text, location), ".".join(shown), _say_wrong(detail, _right_value(keys)))
+    return SpecError(line(location), _join(shown), _say_wrong(detail, _right_value(keys)))
+
+
+def _join(keys: Keys) -> str:
+    """As TOML writes a dotted key."""
+    return ".".join(key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key) for key in keys)
 
 
 def _say_wrong(detail: Any, right: str) -> str:
@@ -129,32 +154,65 @@ def _right_value(keys: Keys) -> str:
 
 
 def _as_toml(value: object) -> str:
-    if isinstance(value, bool | str | int | float | list | tuple):
-        return json.dumps(value, ensure_ascii=False)
-    return "a table" if isinstance(value, dict) else str(value)
+    if isinstance(value, dict):
+        return "a table"
+    try:
+        is_json = isinstance(value, bool | str | int | float | list | tuple)
+        text = json.dumps(value, ensure_ascii=False, default=str) if is_json else str(value)
+    except ValueError:  # Python writes no integer of more than 4300 digits
+        return "a number of thousands of digits"
+    return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}…"
 
 
-_HEADER = re.compile(r"\s*\[+\s*([^\]]+?)\s*\]+\s*(?:#.*)?$")
-_KEY = re.compile(r"""\s*((?:"[^"]*"|'[^']*'|[A-Za-z0-9_-]+)(?:\s*\.\s*(?:"[^"]*"|'[^']*'|[A-Za-z0-9_-]+))*)\s*=""")
-
-
-def find_line(text: str, location: Keys) -> int | None:
-    """The 1-based line that sets the key at `location`, or the nearest thing above it that stands in the text."""
-    table: Keys = ()
+def _find_line(statements: list[_Statement], location: Keys) -> int | None:
+    """The 1-based line of the statement that sets the key at `location`, or the nearest thing above it."""
     best, depth = None, 0
-    for number, line in enumerate(text.splitlines(), start=1):
-        header = _HEADER.match(line)
-        key = _KEY.match(line)
-        if header:
-            table = here = _split(header.group(1))
-        elif key:
-            here = table + _split(key.group(1))
-        else:
-            continue
-        if len(here) > depth and here == location[: len(here)]:
-            best, depth = number, len(here)
+    for statement in statements:
+        here = _count_common(statement.sets, location)
+        if here > depth:
+            best, depth = statement.line, here
     return best
 
 
-def _split(dotted: str) -> Keys:
-    return tuple(part.strip().strip("\"'") for part in dotted.split("."))
+class _Statement(NamedTuple):
+    line: int
+    sets: object
+    """The whole table as it would be if this statement, and the header above it, were all there is."""
+
+
+def _read_statements(text: str) -> Iterator[_Statement]:
+    """A header, or a key with its value over one or more lines, is what is TOML by itself."""
+    header: Keys = ()
+    lines, first = "", 1
+    for number, line in enumerate(text.split("\n"), start=1):
+        lines += line + "\n"
+        if number - first > _LONGEST_STATEMENT:
+            return
+        try:
+            alone: object = tomllib.loads(lines)
+        except (ValueError, RecursionError):
+            continue
+        if lines.lstrip().startswith("["):
+            header, alone = tuple(_follow_header(alone)), {}
+        for key in reversed(header):
+            alone = {key: alone}
+        yield _Statement(first, alone)
+        lines, first = "", number + 1
+
+
+def _follow_header(table: object) -> Iterator[str]:
+    while table:
+        if isinstance(table, list):
+            table = table[0]
+        elif isinstance(table, dict):
+            key, table = next(iter(table.items()))
+            yield key
+
+
+def _count_common(table: object, location: Keys) -> int:
+    """How many of the location's keys are found, one within the other."""
+    for count, key in enumerate(location):
+        if not isinstance(table, dict) or key not in table:
+            return count
+        table = table[key]
+    return len(location)

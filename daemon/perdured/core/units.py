@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
@@ -32,6 +33,8 @@ def parse_duration(text: str) -> float:
             raise ValueError(f"not a duration: {text!r}")
         seconds += float(part.group(1)) * _SECONDS[part.group(2)]
         rest = rest[part.end() :]
+    if math.isinf(seconds):
+        raise ValueError("longer than can be counted")
     return seconds
 
 
@@ -40,7 +43,10 @@ def parse_size(text: str) -> int:
     match = _NUMBER_AND_UNIT.fullmatch(text)
     if match is None or match.group(2) not in _BYTES:
         raise ValueError(f"not a size: {text!r}")
-    return int(float(match.group(1)) * _BYTES[match.group(2)])
+    size = float(match.group(1)) * _BYTES[match.group(2)]
+    if math.isinf(size):
+        raise ValueError("more than can be counted")
+    return int(size)
 
 
 def human_duration(seconds: float) -> str:
@@ -68,6 +74,6 @@ def human_size(size: int) -> str:
     value = float(size)
     for unit in ("KiB", "MiB", "GiB", "TiB"):
         value /= 1024
-        if value < 1024 or unit == "TiB":
+        if value < 1023.5 or unit == "TiB":
             break
     return f"{value:.1f} {unit}" if value < 9.95 else f"{value:.0f} {unit}"
