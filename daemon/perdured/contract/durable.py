@@ -123,9 +123,14 @@ def write_file(path: Path, data: bytes, *, mode: int = 0o644, replace: bool = Tr
     With `replace=False` an existing file is left alone: FileExistsError. Errors: OSError, after the temporary file
     was removed; then `path` is as before, or, if only the last sync failed, new but perhaps not durable.
     """
+    write_buffers(path, [data], mode=mode, replace=replace)
+
+
+def write_buffers(path: Path, buffers: Iterable[Buffer], *, mode: int = 0o644, replace: bool = True) -> None:
+    """As `write_file`, for what need not be in memory at once."""
     temporary = path.with_name(f".{path.name}.tmp-{make_token()}")
     try:
-        create_file(temporary, [data], mode=mode)
+        create_file(temporary, buffers, mode=mode)
         if replace:
             os.rename(temporary, path)
         else:

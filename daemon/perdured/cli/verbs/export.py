@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import click
 from perdured.cli.output import say
 from perdured.cli.torch_python import find_torch_python, run_module
 from perdured.cli.verifying import BrokenCheckpoint, Finding, find_targets, verify_target
-from perdured.contract.durable import create_file, make_token
+from perdured.contract.durable import write_buffers
 from perdured.errors import BadUsage
 
 _TENSORS = "tensors.safetensors"
@@ -56,12 +55,9 @@ def _choose_source(path: Path) -> Path:
 
 def _copy(source: Path, out: Path) -> None:
     """Complete or not at all."""
-    temporary = out.with_name(f".{out.name}.tmp-{make_token()}")
     try:
-        create_file(temporary, _read_blocks(source))
-        os.replace(temporary, out)
+        write_buffers(out, _read_blocks(source))
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise BadUsage(f"{out} cannot be written.", f"{error.strerror}.", "Choose another place.") from None
 
 
