@@ -41,6 +41,7 @@ def open_state(root: Path, clock: Clock) -> Iterator[tuple[StateDir, Registry]]:
 
 def _make_root(state: StateDir) -> None:
     try:
+        make_directories(state.root.parent)
         make_directories(state.jobs, mode=0o700)
     except OSError as error:
         todo = "Choose another with --state-dir or PERDURE_STATE_DIR, or change its permissions."

@@ -40,6 +40,8 @@ class Daemon:
         self.socket = root / "run" / "perdured.sock"
         self.process: subprocess.Popen[bytes] | None = None
         self.log = root / "perdured.log"
+        self.prefix: tuple[str, ...] = ()
+        """What the daemon is started through, such as `unshare`."""
 
     @property
     def env(self) -> dict[str, str]:
@@ -48,7 +50,7 @@ class Daemon:
 
     def start(self, *arguments: str) -> None:
         with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "perdured", *arguments]
+            command = [*self.prefix, sys.executable, "-m", "perdured", *arguments]
             self.process = subprocess.Popen(command, env=self.env, stderr=log, stdout=log)
         wait_for(self._answers, "the daemon to answer")
 

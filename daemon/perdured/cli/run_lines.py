@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _COLOURS = {"failed": "bright_red", "quarantined": "bright_red", "waiting": "yellow", "succeeded": "green"}
 
-_UNSAID = ("submitted", "starting")
+_UNSAID = ("submitted", "starting", "asked")
 """What the next line says better."""
 
 
