@@ -60,3 +60,12 @@ def test_every_target_of_make_that_a_page_names_exists(page: str) -> None:
 def test_every_command_that_a_page_names_exists(page: str) -> None:
     named = set(re.findall(r"(?:^|\$ )perdure ([a-z-]+)", _in_code(ROOT / page), flags=re.MULTILINE))
     assert named <= set(VERBS)
+
+
+def test_every_link_between_pages_leads_somewhere() -> None:
+    pages = [path for path in committed_files() if path.suffix == ".md"]
+    assert len(pages) > 5
+    links = [(page, link) for page in pages for link in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))]
+    local = [(page, link) for page, link in links if "://" not in link]
+    assert local
+    assert not [f"{page.relative_to(ROOT)}: {link}" for page, link in local if not (page.parent / link).exists()]

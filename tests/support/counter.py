@@ -31,7 +31,7 @@ parser.add_argument("--deaf", action="store_true", help="ignores SIGTERM")
 parser.add_argument("--print", action="store_true", help="prints a line each step")
 options = parser.parse_args()
 
-told_to_stop = []
+told_to_stop: list[bool] = []
 signal.signal(signal.SIGTERM, signal.SIG_IGN if options.deaf else lambda *_: told_to_stop.append(True))
 
 attempt = int(os.environ[environment.ATTEMPT])
