@@ -94,13 +94,20 @@ class Loop:
         """Decides and acts until nothing more follows; returns when to look again."""
         while not job.is_forgotten:
             unanswered = not await self._connect(job)
-            await self._refresh_checkpoints(job)
+            seen = await self._look(job)
             before = job.record
-            decision = decide(job.submission.spec, before, self.observe(job), self._clock())
+            decision = decide(job.submission.spec, before, seen, self._clock())
             await self._carry_out(job, decision)
             if decision.record == before:
                 return _earliest(decision.wake_at, self._clock() + RECHECK if unanswered else None)
         return None
+
+    async def _look(self, job: Job) -> Observation:
+        """The attempt first, then the checkpoints: what it committed before its end is never missed."""
+        seen = self.observe(job)
+        job.is_newest_stale |= job.is_under_way and not isinstance(seen.attempt, Held)
+        await self._refresh_checkpoints(job)
+        return seen.model_copy(update={"checkpoint": job.newest})
 
     async def _carry_out(self, job: Job, decision: Decision) -> None:
         if decision.record != job.record or decision.events:
@@ -127,9 +134,9 @@ class Loop:
         if not job.is_under_way or job.link is not None or job.refused is not None or job.number is None:
             return True
         directory = job.attempt_dir(self._state)
+        job.distrust = None
         if not isinstance(observe_attempt(directory), Held):
             return True
-        job.distrust = None
         try:
             job.link = await connect_keeper(directory, partial(self._take_status, job), partial(self._lose_keeper, job))
         except NotOurs as error:

@@ -52,8 +52,8 @@ def observe_newest_checkpoint(root: Path) -> CheckpointSeen | None:
     """The newest healthy checkpoint whose COMMIT, manifest and sizes agree: what a job could resume from. Its bytes are
     hashed before it does."""
     for listed in list_checkpoints(root):
-        manifest = verify_checkpoint(listed.path, hashes=False).manifest
-        if manifest is not None and manifest.facts.healthy:
+        verdict = verify_checkpoint(listed.path, hashes=False)
+        if verdict.is_valid and verdict.manifest is not None and verdict.manifest.facts.healthy:
             return CheckpointSeen(step=listed.step, path=str(listed.path), committed_at=listed.committed_at)
     return None
 
