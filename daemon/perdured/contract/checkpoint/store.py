@@ -14,6 +14,7 @@ Errors while listing go up as OSError: a directory that cannot be read is not an
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 from dataclasses import dataclass
@@ -100,6 +101,8 @@ def quarantine(path: Path, why: str) -> Path:
     if parse_name(path.name) is None:
         raise ValueError(f"{path} is not the name of a checkpoint")
     aside = path.parent / QUARANTINE
+    if aside.is_symlink():
+        raise NotADirectoryError(errno.ENOTDIR, "a link could lead anywhere", str(aside))
     durable.make_directories(aside)
     target = _move_to_free_name(path, aside)
     durable.fsync_directory(aside)

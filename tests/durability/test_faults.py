@@ -1,0 +1,64 @@
+"""Whichever system call fails, with whatever error, once or for ever: nothing older is lost, nothing broken chosen."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from support.faults import Fault
+from support.sweeps import COMMIT, SWEEPS, Outcome, Sweep, check_commit, find_complaints
+
+ERRORS = [errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS]
+# Errors that some code path treats in its own way, and so might take for something else.
+ODD_ERRORS = [errno.EACCES, errno.EEXIST, errno.EINVAL, errno.EMFILE, errno.ENOENT, errno.ENOTDIR, errno.ESTALE]
+
+each_sweep = pytest.mark.parametrize("sweep", SWEEPS, ids=lambda sweep: sweep.name)
+each_length = pytest.mark.parametrize("forever", [False, True], ids=["once", "for ever"])
+
+
+@each_sweep
+@each_length
+def test_an_error_at_any_call_leaves_the_older_ones_and_nothing_broken(
+    sweep: Sweep, forever: bool, memory: Path
+) -> None:
+    """The next operation without the fault works, and clears up what the failed one had to leave."""
+    assert not list(find_complaints(sweep, Fault(0, "refuse", errno.EIO, forever), memory))
+
+
+@pytest.mark.parametrize("error", ERRORS[1:], ids=errno.errorcode.get)
+def test_a_full_disk_a_quota_and_a_read_only_disk_are_no_different(error: int, memory: Path) -> None:
+    """For a commit; for the rest see the next one."""
+    assert not list(find_complaints(COMMIT, Fault(0, "refuse", error, forever=True), memory))
+
+
+@pytest.mark.slow
+@each_sweep
+@each_length
+@pytest.mark.parametrize("error", [*ERRORS[1:], *ODD_ERRORS], ids=errno.errorcode.get)
+def test_any_error_at_any_call_of_any_operation(sweep: Sweep, error: int, forever: bool, memory: Path) -> None:
+    """The whole grid."""
+    assert not list(find_complaints(sweep, Fault(0, "refuse", error, forever), memory))
+
+
+@each_sweep
+def test_an_error_after_the_call_was_carried_out_is_no_different(sweep: Sweep, memory: Path) -> None:
+    """As over a network, when the answer is lost."""
+    assert not list(find_complaints(sweep, Fault(0, "lose the answer", errno.EIO), memory))
+
+
+@each_length
+def test_a_write_that_takes_only_half_is_gone_on_with(forever: bool, memory: Path) -> None:
+    """Short writes are no error, and the commit succeeds."""
+    assert not list(
+        find_complaints(replace(COMMIT, check=_check_succeeded), Fault(0, "short", forever=forever), memory)
+    )
+
+
+def _check_succeeded(outcome: Outcome) -> Iterator[str]:
+    if outcome.error is not None:
+        yield f"it raised {outcome.error!r}"
+    yield from check_commit(outcome)
