@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from perdured.contract.checkpoint.commit import commit_checkpoint
 from perdured.contract.checkpoint.manifest import Facts
 from perdured.contract.checkpoint.verify import verify_checkpoint
 from perdured.demo import stage as stages
-from perdured.demo.compare import load_final
+from perdured.demo.compare import hash_tensors, load_final
 from perdured.demo.stage import Scale, Stage, check_torch, clean_environment, find_script
 from perdured.demo.wreck import TENSORS, flip_byte
 from perdured.errors import PerdureError
@@ -56,6 +57,17 @@ def test_nothing_of_an_outer_perdure_reaches_the_two_runs(monkeypatch: pytest.Mo
     assert [name for name in clean_environment() if name.startswith("PERDURE_")] == []
 
 
+def make_tensors(**tensors: bytes) -> bytes:
+    """A file in the safetensors layout; in names, `_` stands for `.`."""
+    header, data = {}, b""
+    for name, value in tensors.items():
+        offsets = [len(data), len(data) + len(value)]
+        header[name.replace("_", ".")] = {"dtype": "U8", "shape": [len(value)], "data_offsets": offsets}
+        data += value
+    text = json.dumps({"__metadata__": {"format": "pt"}} | header).encode()
+    return len(text).to_bytes(8, "little") + text + data
+
+
 def commit(root: Path, step: int, tensors: bytes) -> Path:
     return commit_checkpoint(root, step, {TENSORS: [tensors]}, Facts(job=None, attempt=None, series="run")).path
 
@@ -70,15 +82,28 @@ def test_a_flipped_byte_makes_a_checkpoint_invalid_and_leaves_its_length(tmp_pat
     assert verify_checkpoint(path).is_valid
 
 
-def test_the_last_checkpoints_are_told_apart_by_their_tensors(tmp_path: Path) -> None:
-    commit(tmp_path / "a", 10, b"other")
-    commit(tmp_path / "a", 20, b"same")
-    commit(tmp_path / "b", 20, b"same")
-    commit(tmp_path / "c", 20, b"else")
-    a, b, c = (load_final(tmp_path / name) for name in "abc")
-    assert a == b
-    assert a.step == 20
-    assert a.digest != c.digest
+def test_the_last_checkpoint_of_a_run_counts(tmp_path: Path) -> None:
+    commit(tmp_path / "a", 10, make_tensors(model_weight=b"old"))
+    commit(tmp_path / "a", 20, make_tensors(model_weight=b"new"))
+    commit(tmp_path / "b", 20, make_tensors(model_weight=b"new"))
+    assert load_final(tmp_path / "a") == load_final(tmp_path / "b")
+    assert load_final(tmp_path / "a").step == 20
+
+
+def test_runs_are_told_apart_by_any_bit_of_model_and_optimizer_and_by_nothing_else(tmp_path: Path) -> None:
+    digests = []
+    for tensors in (
+        make_tensors(model_weight=b"abc", optimizer_step=b"1"),
+        make_tensors(rng_numpy=b"own", optimizer_step=b"1", model_weight=b"abc"),
+        make_tensors(model_weight=b"abd", optimizer_step=b"1"),
+        make_tensors(model_weight=b"abc", optimizer_step=b"2"),
+        make_tensors(model_weight=b"abc"),
+        make_tensors(model_bias=b"abc", optimizer_step=b"1"),
+    ):
+        (tmp_path / TENSORS).write_bytes(tensors)
+        digests.append(hash_tensors(tmp_path / TENSORS))
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == len(digests) - 1
 
 
 def test_a_run_without_a_valid_last_checkpoint_cannot_be_compared(tmp_path: Path) -> None:

@@ -44,8 +44,8 @@ def test_a_sparkline_falls_as_the_loss_does_and_is_never_wider_than_asked() -> N
 
 
 def test_a_bar_is_told_as_a_line_where_there_is_no_terminal() -> None:
-    assert describe_bar(Bar("alone", 3, 10, [4.0, 3.456], "undisturbed")) == "alone step 3/10, loss 3.46 (undisturbed)"
-    assert describe_bar(Bar("alone", 0, 10, [], "")) == "alone step 0/10"
+    assert describe_bar(Bar("alone", 3, 10, [4.0, 3.456], "undisturbed")) == "alone: step 3/10, loss 3.46 (undisturbed)"
+    assert describe_bar(Bar("alone", 0, 0, [], "running")) == "alone: starting (running)"
 
 
 def test_lines_begin_with_the_time_and_what_kind_they_are(capsys: pytest.CaptureFixture[str]) -> None:

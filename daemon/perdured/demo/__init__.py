@@ -13,8 +13,8 @@
     play.py       one performance
     show.py       the whole: the play, the table, the verdict
 
-The undisturbed run is the plain script, with no Perdure around it, at the same time. What is compared at the end are
-the hashes of both runs' last `tensors.safetensors`. Nothing here imports torch.
+The undisturbed run is the plain script, with no Perdure around it, at the same time. At the end the tensors in both
+runs' last checkpoints are compared. Nothing here imports torch.
 """
 
 from __future__ import annotations

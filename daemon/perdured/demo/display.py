@@ -94,8 +94,9 @@ def format_line(seconds: float, text: str, tone: Tone) -> str:
 
 
 def describe_bar(bar: Bar) -> str:
+    where = f"step {bar.step}/{bar.total}" if bar.total else "starting"
     loss = f", loss {bar.losses[-1]:.2f}" if bar.losses else ""
-    return f"{bar.name} step {bar.step}/{bar.total}{loss}" + (f" ({bar.note})" if bar.note else "")
+    return f"{bar.name}: {where}{loss} ({bar.note})"
 
 
 def format_sparkline(values: Sequence[float], width: int) -> str:

@@ -59,9 +59,8 @@ class Play:
             self._daemon.end()
 
     def _open(self) -> Watch:
-        self._display.say(
-            "The same training twice, at the same time: alone, and under Perdure while everything breaks."
-        )
+        self._display.say("A GPT learns from the sources of Python's standard library, twice at the same time:")
+        self._display.say("alone, left in peace; and under Perdure, while everything breaks.")
         pid = self._daemon.start()
         job = self._daemon.client.submit(self._stage.spec, self._stage.root, clean_environment())
         self._display.say(f"perdured (pid {pid}) has accepted job {job['id']}")
