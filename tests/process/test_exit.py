@@ -186,18 +186,30 @@ def test_a_keeper_whose_directory_was_removed_does_not_stay_for_ever(directory: 
 
 
 def test_the_last_words_of_the_job_are_part_of_its_end(directory: Path) -> None:
+    """Though it connects, reports and ends before its keeper, which stands still meanwhile, has looked once."""
     order = make_script(
         directory,
         "import json, socket",
-        "channel = socket.socket(socket.AF_UNIX); channel.connect(os.environ['PERDURE_CHANNEL'])",
         "def tell(**message): channel.sendall(json.dumps(message).encode() + b'\\n')",
-        "tell(type='hello', role='job', version=1)",
-        "tell(type='progress', step=12, loss=0.5, total=400)",
-        "tell(type='checkpoint', step=10, path='/c/step-10')",
-        "os._exit(1)",
+        "def speak(*_):",
+        "    global channel",
+        "    channel = socket.socket(socket.AF_UNIX); channel.connect(os.environ['PERDURE_CHANNEL'])",
+        "    tell(type='hello', role='job', version=1)",
+        "    tell(type='progress', step=12, loss=0.5, total=400)",
+        "    tell(type='checkpoint', step=10, path='/c/step-10')",
+        "    os._exit(1)",
+        "signal.signal(signal.SIGUSR1, speak)",
+        "say('up'); stay()",
     )
     run(start_keeper(order))
+    wait_for_output(directory)
+    record = get_run(directory)
+    os.kill(record.keeper.pid, signal.SIGSTOP)
+    wait_until(lambda: (seen := observe_process(record.keeper.pid)) is not None and seen.state == "T")
+    os.kill(record.leader.pid, signal.SIGUSR1)
+    wait_until(lambda: not is_alive(record.leader.pid))
+    os.kill(record.keeper.pid, signal.SIGCONT)
     wait_for_end(directory)
-    record = records.load_exit(directory)
-    assert record is not None
-    assert (record.step, record.checkpoint_step, record.checkpoint_path) == (12, 10, "/c/step-10")
+    exit = records.load_exit(directory)
+    assert exit is not None
+    assert (exit.step, exit.checkpoint_step, exit.checkpoint_path) == (12, 10, "/c/step-10")

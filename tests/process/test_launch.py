@@ -238,6 +238,19 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
+OOM = (
+    GATE.replace("None)", "'321')")
+    .replace("'echo ran'", "'cat /proc/self/oom_score_adj'")
+    .replace("os.kill(os.getpid(), signal.SIGKILL)", "leader.release(); os.waitpid(leader.pid, 0)")
+)
+
+
+def test_the_command_is_as_likely_to_be_killed_for_memory_as_the_daemons_children_were(tmp_path: Path) -> None:
+    """The keeper protects itself, where it may; its job gets back what the keeper found."""
+    subprocess.run([sys.executable, "-c", OOM, tmp_path / "out"], capture_output=True, check=True)
+    assert (tmp_path / "out").read_text() == "321\n"
+
+
 def test_a_keeper_that_dies_before_its_record_is_durable_takes_the_command_along(directory: Path) -> None:
     """The command waits at a gate until run.json is durable; the gate closes with the keeper."""
     died = subprocess.run([sys.executable, "-c", GATE, directory / "out"], capture_output=True, text=True, check=False)

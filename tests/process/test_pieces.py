@@ -117,6 +117,16 @@ def test_no_further_stop_ever_moves_the_deadline_back(graces: list[float], gaps:
     assert stop.reason == f"{graces[0]}"
 
 
+@pytest.mark.parametrize(
+    "message", [{"type": "progress", "step": 2}, {"type": "checkpoint", "step": 2, "path": "/c"}], ids=["p", "c"]
+)
+def test_one_who_trains_on_is_not_saving_any_more_but_only_for_itself(message: dict[str, object]) -> None:
+    saving = talk.hear_job(talk.Told(), {"type": "saving"}, 1)
+    assert saving.saving_by == 1
+    assert talk.hear_job(saving, message, 1).saving_by is None
+    assert talk.hear_job(saving, message, 2).saving_by == 1
+
+
 @given(st.binary(max_size=200))
 def test_whatever_bytes_come_a_line_is_a_message_or_a_value_error(line: bytes) -> None:
     try:

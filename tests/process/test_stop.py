@@ -110,7 +110,10 @@ TREE = (
     "def escape():",
     "    os.setsid()",
     "    if os.fork(): os._exit(0)",
-    "for act in (lambda: None, os.setsid, escape, stop): begin(act)",
+    "def nest():",
+    "    for _ in range(5):",
+    "        if os.fork(): say(os.getpid()); stay()",
+    "for act in (lambda: None, os.setsid, escape, stop, nest): begin(act)",
     "say(os.getpid()); stay()",
 )
 
@@ -119,13 +122,13 @@ TREE = (
 def test_at_the_deadline_the_whole_tree_is_killed(
     directory: Path, monkeypatch: pytest.MonkeyPatch, *, with_cgroup: bool
 ) -> None:
-    """Children, other sessions, double forks and stopped processes; with a cgroup and without one."""
+    """A line of descent, other sessions, double forks and stopped processes; with a cgroup and without one."""
     if not with_cgroup:
         monkeypatch.setattr("perdured.keeper.cgroup.MOUNTS", ())
-    _stop(directory, *TREE, grace=0.05, count=5)
+    _stop(directory, *TREE, grace=0.05, count=11)
     assert with_cgroup or get_run(directory).cgroup is None
     exit = wait_for_end(directory)
-    assert (exit.reason, exit.signal, exit.stop_reason, exit.leftover) == ("timed_out", signal.SIGKILL, "stop", 4)
+    assert (exit.reason, exit.signal, exit.stop_reason, exit.leftover) == ("timed_out", signal.SIGKILL, "stop", 10)
     lines = read_output(directory)
     assert "heard" in lines
     assert not any(is_alive(int(pid)) for pid in lines if pid != "heard")

@@ -12,7 +12,8 @@ import os
 import socket
 import stat
 
-BACKLOG = 128
+BACKLOG = 256
+"""Clients that may wait to be accepted. One more, when its socket has a timeout, gets BlockingIOError at once."""
 
 
 def bind_unix(path: str | os.PathLike[str]) -> socket.socket:

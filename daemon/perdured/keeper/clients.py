@@ -82,7 +82,7 @@ class Clients:
         self._is_save_owed = False
         self._pushed_at = 0.0
         listener.setblocking(False)
-        loop.watch(listener.fileno(), READ, self._accept)
+        loop.watch(listener.fileno(), READ, self._accept_all)
 
     def push_status(self, *, at_once: bool) -> None:
         """Tells every daemon the whole status: now, or soon when it is only progress."""
@@ -107,12 +107,17 @@ class Clients:
 
     def catch_up(self) -> None:
         """Hears all that has been said by now: the last word of a job that reports and ends at once must count."""
-        while len(self._clients) < MAX_CLIENTS and self._accept():
-            pass
+        self._accept_all()
         for client in list(self._clients.values()):
             self._guard(client, self._read_all)
 
-    def _accept(self, _: int = READ) -> bool:
+    def _accept_all(self, _: int = READ) -> None:
+        while len(self._clients) < MAX_CLIENTS and self._accept():
+            pass
+        if len(self._clients) >= MAX_CLIENTS:
+            self._pause()
+
+    def _accept(self) -> bool:
         """True when there may be another."""
         try:
             connection, _address = self._listener.accept()
@@ -131,8 +136,6 @@ class Clients:
         client = Client(connection)
         self._clients[client.fd] = client
         self._loop.watch(client.fd, READ, lambda events: self._guard(client, self._attend, events))
-        if len(self._clients) >= MAX_CLIENTS:
-            self._pause()
         return True
 
     def _pause(self) -> None:
