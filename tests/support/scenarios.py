@@ -58,7 +58,7 @@ class Record:
 
 def record(scenario: Scenario, base: Path) -> Record:
     """Run it once. The root is `base/some/root`."""
-    base.mkdir()
+    base.mkdir(parents=True)
     root = base / "some" / "root"
     with installed(Kernel()):
         scenario.prepare(root)
@@ -166,7 +166,7 @@ def _check_retained(seen: Seen) -> Iterator[str]:
         yield f"only {whole} are left"
 
 
-def _check_set_aside(seen: Seen) -> Iterator[str]:
+def _check_set_aside(seen: Seen, *, has_reason: bool = True) -> Iterator[str]:
     """It is in one place or the other, whole, and in the end only in the quarantine."""
     name = "step-000000000020-000002"
     aside = seen.tree.get("quarantine", {})
@@ -181,7 +181,7 @@ def _check_set_aside(seen: Seen) -> Iterator[str]:
         found = place[name]
         if not isinstance(found, dict) or not is_whole(found, 20):
             yield "it is not whole"
-    if seen.is_done and f"{name}.reason.json" not in aside:
+    if seen.is_done and has_reason and f"{name}.reason.json" not in aside:
         yield "nobody knows why"
 
 
@@ -298,6 +298,13 @@ def _count_syncs() -> list[int]:
     return [number for number, call in enumerate(calls, 1) if call.name in ("fsync", "fsyncdir")]
 
 
+class _FullDisk(Kernel):
+    """There is no room for a new file, such as the reason of a quarantine; names can still change."""
+
+    def write(self, descriptor: int, data: memoryview) -> int:
+        raise OSError(errno.ENOSPC, "no space left")
+
+
 def _without_noreplace() -> Kernel:
     return Kernel(has_noreplace=False)
 
@@ -308,7 +315,6 @@ SCENARIOS = [
         "the first commit in an unsynced root", _prepare_nothing, _commit_in_a_root_that_nobody_synced, _check_first
     ),
     Scenario("a second commit", _prepare_one, _commit_20, _check_second),
-    Scenario("a commit after a kill", _prepare_debris, _commit_20, _check_second),
     Scenario("a commit in marker mode", _prepare_one, _commit_20, _check_second, _without_noreplace),
     *(
         Scenario(
@@ -320,8 +326,14 @@ SCENARIOS = [
         )
         for nth, name in ((1, "last"), (2, "last but one"), (3, "third last"))
     ),
-    Scenario("retention", _prepare_four, _retain_two, _check_retained),
     Scenario("quarantine", _prepare_two, _quarantine_20, _check_set_aside),
+    Scenario(
+        "quarantine on a full disk",
+        _prepare_two,
+        _quarantine_20,
+        partial(_check_set_aside, has_reason=False),
+        _FullDisk,
+    ),
     Scenario("replacing a file", _prepare_file, _replace_file, _check_replaced),
     Scenario("creating a file", _prepare_root, _create_file, _check_created),
     Scenario(
@@ -330,4 +342,6 @@ SCENARIOS = [
     Scenario(
         "creating a file below new directories", _prepare_nothing, _create_file_in_new_directories, _check_created
     ),
+    Scenario("a commit after a kill", _prepare_debris, _commit_20, _check_second),
+    Scenario("retention", _prepare_four, _retain_two, _check_retained),
 ]
