@@ -68,7 +68,7 @@ def test_the_table_has_a_row_for_each_disturbance_and_says_what_never_stopped() 
     assert lines[2].endswith("never stopped")
     assert lines[3].endswith("after 1.5 s")
     assert all(each.title in line for each, line in zip(SCRIPT, lines[2:], strict=True))
-    assert max(map(len, lines)) <= 100
+    assert max(map(len, lines)) <= 80
 
 
 def test_a_fault_takes_the_place_of_the_seconds() -> None:

@@ -117,9 +117,9 @@ def _draw(bars: Sequence[Bar], width: int) -> RenderableType:
     room = max(10, min(60, width - 52))
     grid = Table.grid(padding=(0, 1))
     for bar in bars:
-        progress = ProgressBar(total=bar.total or 1, completed=bar.step, width=room)
+        progress = ProgressBar(bar.total or 1, bar.step, room, complete_style="cyan", finished_style="green")
         numbers = f"{bar.step:>{len(str(bar.total))}}/{bar.total}" if bar.total else ""
         loss = f"loss {bar.losses[-1]:.2f}" if bar.losses else ""
         grid.add_row(bar.name, progress, numbers, loss, bar.note)
-        grid.add_row("", format_sparkline(bar.losses, room))
+        grid.add_row("", f"[dim]{format_sparkline(bar.losses, room)}[/]")
     return grid

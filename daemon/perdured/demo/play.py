@@ -59,7 +59,7 @@ class Play:
             self._daemon.end()
 
     def _open(self) -> Watch:
-        self._display.say("A GPT learns from the sources of Python's standard library, twice at the same time:")
+        self._display.say("A GPT learns from Python's own sources, twice at the same time:")
         self._display.say("alone, left in peace; and under Perdure, while everything breaks.")
         pid = self._daemon.start()
         job = self._daemon.client.submit(self._stage.spec, self._stage.root, clean_environment())

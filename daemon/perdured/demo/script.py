@@ -17,9 +17,9 @@ class Disturbance(NamedTuple):
 
 SCRIPT = (
     Disturbance("kill", 0.17, "SIGKILL to the training process"),
-    Disturbance("corrupt", 0.37, "a byte of the newest checkpoint flipped, then SIGKILL"),
-    Disturbance("daemon", 0.57, "SIGKILL to the daemon, then started again"),
-    Disturbance("preempt", 0.77, "preempted: SIGTERM to the training process"),
+    Disturbance("corrupt", 0.37, "newest checkpoint corrupted, then SIGKILL"),
+    Disturbance("daemon", 0.57, "SIGKILL to the daemon, then a new one"),
+    Disturbance("preempt", 0.77, "preemption (SIGTERM)"),
 )
 
 

@@ -77,11 +77,8 @@ def _tell(outcomes: Sequence[Outcome], disturbed: Final, undisturbed: Final) -> 
     for fault in faults:
         click.secho(f"✗ {fault}", fg="red")
     if not faults:
-        click.secho(
-            f"✓ The final weights equal those of the undisturbed run, bit by bit (step {disturbed.step}, "
-            f"sha256 {disturbed.digest[:16]}…).",
-            fg="green",
-        )
+        click.secho("✓ The final weights equal those of the undisturbed run, bit by bit", fg="green")
+        click.echo(f"  (step {disturbed.step}, sha256 {disturbed.digest[:16]}…)")
     return not faults
 
 
