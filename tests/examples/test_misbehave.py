@@ -23,6 +23,19 @@ def test_well_behaved_it_counts_its_steps_and_ends(tmp_path: Path) -> None:
     assert done.stdout.endswith("done: 6 steps in attempts [1]\n")
 
 
+def test_it_runs_where_there_is_neither_torch_nor_numpy(tmp_path: Path) -> None:
+    """Once from the start, once from its last checkpoint."""
+    code = (
+        "import runpy, sys; sys.modules.update(torch=None, numpy=None); "
+        f"runpy.run_path({str(FOLDER / 'misbehave.py')!r}, run_name='__main__')"
+    )
+    argv = [sys.executable, "-c", code, *map(str, QUICK)]
+    for first in ("attempt 1: from step 0\n", "attempt 1: from step 6\n"):
+        done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith(first)
+
+
 @pytest.mark.parametrize(
     ("way", "status"),
     [("error", 1), ("leave", 7), ("segfault", -signal.SIGSEGV), ("kill", -signal.SIGKILL)],

@@ -19,7 +19,7 @@ SCRIPT = (
     Disturbance("kill", 0.17, "SIGKILL to the training process"),
     Disturbance("corrupt", 0.37, "newest checkpoint corrupted, then SIGKILL"),
     Disturbance("daemon", 0.57, "SIGKILL to the daemon, then a new one"),
-    Disturbance("preempt", 0.77, "preemption (SIGTERM)"),
+    Disturbance("preempt", 0.77, "SIGTERM, as in a preemption"),
 )
 
 
