@@ -14,7 +14,6 @@ its grace is over; one that comes to its end first, ends as it would have.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import math
 import os
@@ -26,8 +25,9 @@ from perdure import directory
 from perdure.channel import Channel, open_channel
 from perdure.directory import Found
 from perdure.errors import Misuse, SaveFailed, tell
+from perdure.files import replace_by_link
 from perdure.signals import StopFlag
-from perdured.contract import durable, environment, exits, messages
+from perdured.contract import environment, exits, messages
 
 _MISSING: Any = object()
 
@@ -133,20 +133,10 @@ def _find(place: _Place) -> Found | None:
 
 
 def _publish(payload: Path, path: Path) -> None:
-    """Make `path` the payload: the same file where links work, else a copy. Its name changes in one step."""
-    temporary = path.with_name(f".{path.name}.tmp-{durable.make_token()}")
+    """Make `path` the payload. That is a convenience: if it fails, the checkpoint is still there."""
     try:
-        durable.make_directories(path.parent)
-        try:
-            os.link(payload, temporary)
-        except OSError:
-            with open(payload, "rb") as file:
-                durable.create_file(temporary, iter(lambda: file.read(1 << 20), b""))
-        os.replace(temporary, path)
-        durable.fsync_directory(path.parent)
+        replace_by_link(path, payload)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
         tell(f"{path} is not up to date", error.strerror or str(error), f"The checkpoint itself is safe: {payload}")
 
 

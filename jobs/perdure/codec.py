@@ -60,9 +60,10 @@ def cannot_save(place: Place, why: str, todo: str) -> CannotSave:
 
 
 class Encoder:
-    """Encodes any number of trees; their blocks are in `blocks`, by name."""
+    """Encodes any number of trees; their blocks are in `blocks`, by name. Without `shares`, a block for each place."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, shares: bool = True) -> None:
+        self._shares = shares
         self.blocks: dict[str, Block] = {}
         self._names: dict[Hashable, str] = {}
         self._kept: list[object] = []
@@ -90,7 +91,7 @@ class Encoder:
 
         `owner` is kept alive, so that no other object can get its address, and with it its identity.
         """
-        if identity in self._names:
+        if self._shares and identity in self._names:
             return self._names[identity]
         self._kept.append(owner)
         wanted = place.dotted.encode("utf-8", "replace").decode("utf-8") or "value"

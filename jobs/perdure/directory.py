@@ -106,6 +106,11 @@ def make_facts(series: str, *, healthy: bool = True, position: Mapping[str, int]
     )
 
 
+def is_first_attempt() -> bool:
+    """True also where nobody counts."""
+    return os.environ.get(environment.ATTEMPT, "1") == "1"
+
+
 def commit(root: Path, step: int, files: Mapping[str, Iterable[durable.Buffer]], facts: Facts) -> Path:
     """Durable when it returns. Errors: OSError, and nothing older was touched."""
     return commit_checkpoint(root, step, files, facts).path
@@ -125,27 +130,24 @@ def find_checkpoint(root: Path, series: str) -> Found | None:
     Every byte of it has been read and checked, here and now; broken ones on the way are set aside in `quarantine/`.
     Errors: NoValidCheckpoint if there were some and none is whole; CannotRestore if one cannot be judged; OSError.
     """
-    return _find_named(series) or find_newest(root, series)
-
-
-def _find_named(series: str) -> Found | None:
-    """What PERDURE_RESUME_FROM names, if it is of this series. The daemon has verified it; disks change."""
     named = os.environ.get(environment.RESUME_FROM)
     if not named:
-        return None
+        return find_newest(root, series)
     path = Path(named)
-    verdict = verify_checkpoint(path)
+    verdict = verify_checkpoint(path)  # the daemon has done so, but disks change
     if verdict.is_unknown:
         raise _cannot_judge(path, verdict)
-    if verdict.is_valid and verdict.manifest is not None:
-        return Found(path, verdict.manifest.step) if verdict.manifest.facts.series == series else None
-    _set_aside(path, _describe(verdict))
-    return None
+    if verdict.manifest is None or not verdict.is_valid:
+        _set_aside(path, _describe(verdict))
+        return find_newest(root, series, below=parse_name(path.name))
+    if verdict.manifest.facts.series != series:
+        return find_newest(root, series)
+    return Found(path, verdict.manifest.step)
 
 
-def find_newest(root: Path, series: str) -> Found | None:
+def find_newest(root: Path, series: str, below: CheckpointName | None = None) -> Found | None:
     """The same, whatever the daemon names."""
-    choice = choose_checkpoint(root, series=series)
+    choice = choose_checkpoint(root, series=series, below=below)
     for path, verdict in choice.rejected:
         _set_aside(path, _describe(verdict))
     if choice.stopped_by is not None:

@@ -1,35 +1,25 @@
-"""`perdure.Run`: the object that a training script holds."""
+"""`perdure.Run`: the object that a training script holds. What it decides is here; what it does, in the others."""
 
 from __future__ import annotations
 
-import math
 import os
 import signal
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 
-from perdure import directory
-from perdure.channel import Channel, open_channel
-from perdure.errors import Misuse, SaveFailed, tell
-from perdure.schedule import Mark, is_due, parse_schedule
+from perdure.channel import open_channel
+from perdure.errors import Misuse, tell
+from perdure.progress import Progress, is_finite
+from perdure.saver import Saver, Snapshot
+from perdure.settings import load_settings
 from perdure.signals import StopFlag
 from perdure.state import Capture, Moment, Stateful, capture_state, check_objects, restore_state
 from perdure.walk import Walk
-from perdured.contract import environment, exits, messages
+from perdured.contract import exits
 
-SERIES = "run"
-KEEP = 3
-_PROGRESS_SECONDS = 0.1
-
-
-class _Boundary(NamedTuple):
-    """The state at a point from which code runs again after a resume (see `walk`)."""
-
-    capture: Capture
-    mark: tuple[int, ...]
+_Mark = tuple[int, ...]
 
 
 class Run:
@@ -47,7 +37,7 @@ class Run:
         every: between two checkpoints: "auto" (10 minutes), "10min", "500 steps".
         keep: how many checkpoints; never fewer than two.
         dir: where they are written; relative to the working directory.
-        fresh: begin at step 0, and set aside what checkpoints there are.
+        fresh: begin at step 0, and set aside what checkpoints there are; a restarted job goes on all the same.
         objects: anything with `state_dict` and `load_state_dict`, by a name of your choice: model, optimizer,
             scheduler, scaler, ema, … What they hold that no checkpoint can hold is refused here, not hours later.
 
@@ -77,21 +67,15 @@ class Run:
         check_objects(objects)
         self._objects = objects
         self._data = data
-        self._fresh = fresh
-        self._every = _parse_every(every or os.environ.get(environment.CHECKPOINT_EVERY) or "auto")
-        self._keep = _check_keep(keep or os.environ.get(environment.CHECKPOINT_KEEP) or KEEP)
-        self._dir = Path(os.path.abspath(dir or os.environ.get(environment.CHECKPOINT_DIR) or "checkpoints"))
+        self._is_fresh = fresh
+        self._settings = load_settings(every, keep, dir)
         self._walk = Walk(self._act, self._reach_boundary)
         self._is_entered = self._is_left = False
         self._stop = StopFlag()
-        self._channel = Channel(None)
         self._loss: Any = None
-        self._boundary: _Boundary | None = None
-        self._saved: tuple[int, ...] | None = None
-        self._save_wanted = self._stop_seen = False
-        self._protected: Path | None = None
-        self._last = Mark(0, time.monotonic())
-        self._told_at = -math.inf
+        self._boundary: Capture | None = None  # at the last point from which code runs again: see `walk`
+        self._saved: _Mark | None = None
+        self._is_save_wanted = self._is_stop_seen = False
         if data is not None:
             self._walk.source(data)
         self._capture()  # what cannot be saved is refused now
@@ -136,7 +120,7 @@ class Run:
         self._loss = loss.detach() if hasattr(loss, "detach") else loss
         self._walk.end_step()
         self._boundary = None
-        self._tell_progress(total, metrics)
+        self._progress.note(self.step, self._loss, total, metrics)
         self._act()
 
     def safe_point(self) -> None:
@@ -155,9 +139,11 @@ class Run:
         self._require_inside("save")
         capture = self._find_state()
         if capture is None:
-            self._save_wanted = True
+            self._is_save_wanted = True
             return None
-        return self._commit_or_fail(capture)
+        path = self._saver.save(self._snapshot(capture))
+        self._note_saved()
+        return path
 
     @property
     def epoch(self) -> int:
@@ -167,7 +153,7 @@ class Run:
     @property
     def should_stop(self) -> bool:
         """Whether the job has been asked to stop. If you leave your loop for it, the block's end saves and exits 75."""
-        self._stop_seen = self._stop_seen or self._stop.signal is not None
+        self._is_stop_seen = self._is_stop_seen or self._stop.signal is not None
         return self._stop.signal is not None
 
     # Begin and end ---------------------------------------------------------------------------------------------------
@@ -175,11 +161,12 @@ class Run:
     def __enter__(self) -> Run:  # noqa: PYI034  typing.Self is of Python 3.11
         if self._is_entered:
             raise Misuse("this Run was entered before", "each is good for one `with` block", "Make a new one.")
-        self._lock = directory.DirectoryLock(self._dir)
+        self._is_entered = True
+        self._channel = open_channel()
+        self._progress = Progress(self._channel)
+        self._saver = Saver(self._settings, self._progress)
         try:
             self._stop.install()
-            self._channel = open_channel()
-            self._is_entered = True
             self._resume()
             self._reach_boundary()
         except BaseException:
@@ -197,26 +184,21 @@ class Run:
             self._leave()
 
     def _resume(self) -> None:
-        if self._fresh:
-            directory.set_aside_all(self._dir, SERIES, "a fresh start was asked for")
-            return
-        found = directory.find_checkpoint(self._dir, SERIES)
+        found = self._saver.find_start(is_fresh=self._is_fresh)
         if found is None:
             return
         moment = restore_state(found.path, self._objects)
+        self._saver.go_on_from(found)
         self.step = self.resumed_from_step = moment.step
         self.values.update(moment.values)
         self._walk.load_tree(moment.position, moment.rng, self._data)
-        why = f"the run went back to step {found.step}"
-        directory.set_aside_all(self._dir, SERIES, why, newer_than=found.path)
-        self._protected = found.path
-        self._saved, self._last = self._mark(), Mark(self.step, time.monotonic())
+        self._note_saved()
         tell(f"resumed from step {self.step} ({found.path})")
 
     def _finish(self) -> None:
         if self._saved != self._mark():
-            self._commit_or_fail(self._capture())
-        if self._stop_seen and not self._walk.is_complete:
+            self._saver.save(self._snapshot(self._capture()))
+        if self._is_stop_seen and not self._walk.is_complete:
             self._exit_to_run_again()
 
     def _leave(self) -> None:
@@ -226,30 +208,32 @@ class Run:
         keeps_flag = self._walk.is_complete and self._channel.is_open
         self._stop.restore(but=signal.SIGTERM if keeps_flag else None)
         self._channel.close()
-        self._lock.release()
+        self._saver.close()
 
     def _require_inside(self, what: str) -> None:
         if not self._is_entered or self._is_left:
             why = "the `with` block is over" if self._is_left else "it was not entered"
             raise Misuse(f"run.{what}() outside its Run", why, "Use `with perdure.Run(...) as run:` around the loops.")
 
-    # Saving ----------------------------------------------------------------------------------------------------------
+    # Deciding --------------------------------------------------------------------------------------------------------
 
     def _act(self) -> None:
         """Between two steps: save if it is time to, and go if the job is to stop."""
-        self._save_wanted = self._save_wanted or self._channel.take_save_wish()
-        now = Mark(self.step, time.monotonic())
-        is_wanted = self._save_wanted or is_due(self._every, self._last, now)
-        if self._is_left or not (is_wanted or self._stop.signal):
+        self._is_save_wanted = self._channel.take_save_wish() or self._is_save_wanted
+        is_stopping = self._stop.signal is not None
+        if not (is_stopping or self._is_save_wanted or self._saver.is_due(self.step)):
             return
         capture = self._find_state()
         if capture is None:
             return
-        if self._stop.signal:
-            if self._saved != self._mark():
-                self._commit_or_fail(capture)
-            self._exit_to_run_again()
-        self._commit_or_go_on(capture)
+        if not is_stopping:
+            if self._saver.try_to_save(self._snapshot(capture)):
+                self._note_saved()
+            self._is_save_wanted = False
+            return
+        if self._saved != self._mark():
+            self._saver.save(self._snapshot(capture))
+        self._exit_to_run_again()
 
     def _find_state(self) -> Capture | None:
         """The state to save; None where none can be had that a resumed run could go on from."""
@@ -257,88 +241,28 @@ class Run:
             return None
         if self._walk.is_inside_pass or self._boundary is None:
             return self._capture()
-        return self._boundary.capture if self._boundary.capture.is_unchanged() else None
+        return self._boundary if self._boundary.is_unchanged() else None
 
     def _reach_boundary(self) -> None:
         if not self._is_left:
-            self._boundary = _Boundary(self._capture(), self._mark())
+            self._boundary = self._capture()
 
     def _capture(self) -> Capture:
         walk = self._walk
-        return capture_state(self._objects, Moment(self.step, walk.epoch, self.values, walk.rng(), walk.to_tree()))
+        moment = Moment(self.step, walk.epoch, self.values, walk.rng(), walk.to_tree())
+        return capture_state(self._objects, moment)
 
-    def _mark(self) -> tuple[int, ...]:
+    def _snapshot(self, capture: Capture) -> Snapshot:
+        position = {"epoch": self._walk.epoch, "batches": self._walk.batches}
+        return Snapshot(capture, self.step, position, self._loss is None or is_finite(self._loss))
+
+    def _mark(self) -> _Mark:
         return (self.step, *self._walk.mark())
 
-    def _commit_or_go_on(self, capture: Capture) -> None:
-        """A checkpoint that can wait: if the storage refuses it, training goes on until the next one is due."""
-        try:
-            self._commit(capture)
-        except OSError as error:
-            self._last, self._save_wanted = Mark(self.step, time.monotonic()), False
-            tell(
-                f"the checkpoint of step {self.step} could not be written; training goes on",
-                f"{error.strerror or error}: {self._dir}",
-                "Mend the storage: until a later checkpoint succeeds, a crash costs all steps since the last one.",
-            )
-
-    def _commit_or_fail(self, capture: Capture) -> Path:
-        try:
-            return self._commit(capture)
-        except OSError as error:
-            raise SaveFailed(
-                f"the checkpoint of step {self.step} could not be written to {self._dir}",
-                error.strerror or str(error),
-                "Mend the storage and run the job again: it goes on from the last checkpoint, which is untouched.",
-            ) from error
-
-    def _commit(self, capture: Capture) -> Path:
-        self._channel.send({"type": messages.SAVING, "step": self.step})
-        position = {"epoch": self._walk.epoch, "batches": self._walk.batches}
-        facts = directory.make_facts(SERIES, healthy=_is_finite(self._loss), position=position)
-        path = directory.commit(self._dir, self.step, capture.files(), facts)
-        self._channel.send({"type": messages.CHECKPOINT, "step": self.step, "path": str(path)})
-        self._saved, self._save_wanted = self._mark(), False
-        self._last = Mark(self.step, time.monotonic())
-        directory.drop_old(self._dir, self._keep, self._protected)
-        return path
+    def _note_saved(self) -> None:
+        self._saved, self._is_save_wanted = self._mark(), False
 
     def _exit_to_run_again(self) -> None:
         why = self._stop.signal.name if self._stop.signal else "request"
-        tell(f"stopped by {why} at step {self.step}, saved in {self._dir}; run the same command to go on")
+        tell(f"stopped by {why} at step {self.step}, saved in {self._saver.root}; run the same command to go on")
         raise SystemExit(exits.RUN_AGAIN)
-
-    # Telling the keeper ----------------------------------------------------------------------------------------------
-
-    def _tell_progress(self, total: int | None, metrics: Mapping[str, float]) -> None:
-        now = time.monotonic()
-        if not self._channel.is_open or now - self._told_at < _PROGRESS_SECONDS:
-            return
-        self._told_at = now
-        message: dict[str, object] = {"type": messages.PROGRESS, "step": self.step}
-        if self._loss is not None and _is_finite(self._loss):
-            message["loss"] = float(self._loss)
-        if total is not None:
-            message["total"] = total
-        if finite := {name: float(value) for name, value in metrics.items() if _is_finite(value)}:
-            message["metrics"] = finite
-        self._channel.send(message)
-
-
-def _is_finite(loss: Any) -> bool:
-    return loss is None or math.isfinite(float(loss))
-
-
-def _parse_every(text: str) -> Any:
-    try:
-        return parse_schedule(text)
-    except ValueError as error:
-        raise Misuse(
-            "perdure.Run(every=…) is not understood", str(error), 'Say "auto", "10min" or "500 steps".'
-        ) from None
-
-
-def _check_keep(keep: int | str) -> int:
-    if not str(keep).isdecimal() or int(keep) < 1:
-        raise Misuse("perdure.Run(keep=…) is not understood", f"{keep!r} is no number of checkpoints", "Say keep=3.")
-    return int(keep)

@@ -105,7 +105,7 @@ def restore_state(path: Path, objects: Objects) -> Moment:
     Errors: CannotRestore, and nothing was loaded; OSError.
     """
     with closing(_open_tensors(path)) as file:
-        tree = _load_tree(path)
+        tree = load_tree(path)
         _check_fit(tree["objects"], objects, file)
         for name, value in objects.items():
             _load_object(value, tree["objects"][name], file)
@@ -119,7 +119,8 @@ def _open_tensors(path: Path) -> TensorFile:
         raise _unreadable(path, str(error)) from error
 
 
-def _load_tree(path: Path) -> dict[str, Any]:
+def load_tree(path: Path) -> dict[str, Any]:
+    """What `state.json` says, in a verified checkpoint. Errors: CannotRestore."""
     # Its hash was verified and its writer was one of us, so the limits of `strictjson` have no place here.
     try:
         tree = json.loads((path / STATE).read_bytes())

@@ -59,9 +59,11 @@ def _written_as(tensor: Tensor) -> tuple[str, tuple[int, ...]]:
 
 
 def _memory(tensor: Tensor) -> memoryview:
-    """The bytes of a contiguous tensor on the CPU, not copied; good as long as the tensor lives."""
+    """The bytes of a contiguous tensor on the CPU, not copied. The view keeps the tensor alive."""
     length = tensor.numel() * tensor.element_size()
-    return memoryview((ctypes.c_ubyte * length).from_address(tensor.data_ptr())).cast("B")
+    memory = (ctypes.c_ubyte * length).from_address(tensor.data_ptr())
+    memory.owner = tensor  # type: ignore[attr-defined]  # it is the view's `obj`, and lives as long as that
+    return memoryview(memory).cast("B")
 
 
 def encode(encoder: Encoder, value: object, place: Place) -> Json:

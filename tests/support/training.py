@@ -138,7 +138,7 @@ def _serve(requests: IO[str], answers: IO[str]) -> None:
 
 
 def _preload() -> None:
-    import torch._dynamo  # the first optimizer would load it, at the cost of a second
+    import torch._dynamo  # noqa: F401  the first optimizer would load it, at the cost of a second
 
     import perdure.classic
     import perdure.loaders

@@ -1,0 +1,45 @@
+"""What a run is told about its checkpoints: by its arguments, else by the job's spec, else by these defaults."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from perdure.errors import Misuse
+from perdure.schedule import Schedule, parse_schedule
+from perdured.contract import environment
+
+EVERY = "auto"
+KEEP = 3
+DIRECTORY = "checkpoints"
+
+
+class Settings(NamedTuple):
+    every: Schedule
+    keep: int
+    root: Path
+
+
+def load_settings(every: str | None, keep: int | None, directory: str | os.PathLike[str] | None) -> Settings:
+    """Errors: Misuse."""
+    wanted = directory if directory is not None else os.environ.get(environment.CHECKPOINT_DIR, DIRECTORY)
+    return Settings(
+        _parse_every(every if every is not None else os.environ.get(environment.CHECKPOINT_EVERY, EVERY)),
+        _parse_keep(keep if keep is not None else os.environ.get(environment.CHECKPOINT_KEEP, KEEP)),
+        Path(os.path.abspath(wanted)),
+    )
+
+
+def _parse_every(text: str) -> Schedule:
+    try:
+        return parse_schedule(text)
+    except (ValueError, TypeError) as error:
+        todo = 'Say "auto", "10min" or "500 steps".'
+        raise Misuse("perdure.Run(every=…) is not understood", str(error), todo) from None
+
+
+def _parse_keep(keep: int | str) -> int:
+    if not str(keep).isdecimal() or int(keep) < 1:
+        raise Misuse("perdure.Run(keep=…) is not understood", f"{keep!r} is no number of checkpoints", "Say keep=3.")
+    return int(keep)
