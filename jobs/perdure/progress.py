@@ -24,25 +24,24 @@ class Progress:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self._step = 0
-        self._numbers: dict[str, Any] = {}
-        self._metrics: Mapping[str, Any] = {}
-        self._is_told = True
+        self._noted: tuple[int, Any, int | None, Mapping[str, Any]] | None = None
         self._told_at = -math.inf
 
     def note(self, step: int, loss: Any, total: int | None, metrics: Mapping[str, Any]) -> None:
-        self._step, self._numbers, self._metrics = step, {"loss": loss, "total": total}, metrics
-        self._is_told = False
+        self._noted = (step, loss, total, metrics)
         if time.monotonic() - self._told_at >= _INTERVAL:
             self.tell()
 
     def tell(self) -> None:
-        if self._is_told or not self._channel.is_open:
+        if self._noted is None or not self._channel.is_open:
             return
-        self._is_told, self._told_at = True, time.monotonic()
-        message = {"type": messages.PROGRESS, "step": self._step, **_finite(self._numbers)}
-        if metrics := _finite(self._metrics):
-            message["metrics"] = metrics
+        (step, loss, total, metrics), self._noted = self._noted, None
+        self._told_at = time.monotonic()
+        message: dict[str, object] = {"type": messages.PROGRESS, "step": step, **_finite({"loss": loss})}
+        if total is not None:
+            message["total"] = int(total)
+        if numbers := _finite(metrics):
+            message["metrics"] = numbers
         self._channel.send(message)
 
     def tell_saving(self, step: int) -> None:
@@ -53,7 +52,6 @@ class Progress:
         self._channel.send({"type": messages.CHECKPOINT, "step": step, "path": str(path)})
 
 
-def _finite(numbers: Mapping[str, Any]) -> dict[str, object]:
+def _finite(numbers: Mapping[str, Any]) -> dict[str, float]:
     """JSON has no other numbers."""
-    known = {name: value for name, value in numbers.items() if value is not None}
-    return {name: value if type(value) is int else float(value) for name, value in known.items() if is_finite(value)}
+    return {name: float(value) for name, value in numbers.items() if value is not None and is_finite(value)}

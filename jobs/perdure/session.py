@@ -15,7 +15,7 @@ from perdure.progress import Progress, is_finite
 from perdure.saver import Saver, Snapshot
 from perdure.settings import load_settings
 from perdure.signals import StopFlag
-from perdure.state import Capture, Moment, Stateful, capture_state, check_objects, restore_state
+from perdure.state import Capture, Moment, Stateful, capture_state, check_objects, restore_changed, restore_state
 from perdure.walk import Walk
 from perdured.contract import exits
 
@@ -69,7 +69,8 @@ class Run:
         self._data = data
         self._is_fresh = fresh
         self._settings = load_settings(every, keep, dir)
-        self._walk = Walk(self._act, self._reach_boundary)
+        self._walk = Walk(self._act, self._reach_boundary, self._undo_beginning_of_epoch)
+        self._start: Path | None = None
         self._is_entered = self._is_left = False
         self._stop = StopFlag()
         self._loss: Any = None
@@ -189,6 +190,7 @@ class Run:
             return
         moment = restore_state(found.path, self._objects)
         self._saver.go_on_from(found)
+        self._start = found.path
         self.step = self.resumed_from_step = moment.step
         self.values.update(moment.values)
         self._walk.load_tree(moment.position, moment.rng, self._data)
@@ -246,6 +248,11 @@ class Run:
     def _reach_boundary(self) -> None:
         if not self._is_left:
             self._boundary = self._capture()
+
+    def _undo_beginning_of_epoch(self) -> None:
+        """A resumed epoch goes on: what the code at its beginning has changed anew is put back (see `walk`)."""
+        if self._boundary is not None and self._start is not None:
+            restore_changed(self._start, self._objects, self.values, self._boundary, self._capture())
 
     def _capture(self) -> Capture:
         walk = self._walk

@@ -33,8 +33,8 @@ def load_settings(every: str | None, keep: int | None, directory: str | os.PathL
 
 def _parse_every(text: str) -> Schedule:
     try:
-        return parse_schedule(text)
-    except (ValueError, TypeError) as error:
+        return parse_schedule(str(text))
+    except ValueError as error:
         todo = 'Say "auto", "10min" or "500 steps".'
         raise Misuse("perdure.Run(every=…) is not understood", str(error), todo) from None
 

@@ -22,8 +22,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from perdure.codec import Decoder, Encoder, Json, Place, format_json
-from perdure.errors import CannotRestore, Misuse
+from perdure.codec import KIND, Decoder, Encoder, Json, Place, format_json
+from perdure.errors import CannotRestore, CannotSave, Misuse
 from perdure.rng import Snapshot, Tree, snapshot_from_tree, snapshot_to_tree
 from perdure.safetensors_file import Block, TensorFile, format_file
 from perdured.contract.durable import Buffer
@@ -61,6 +61,11 @@ class Capture(NamedTuple):
     def files(self) -> dict[str, Iterable[Buffer]]:
         return {TENSORS: format_file(self.blocks), STATE: [format_json(self.tree)]}
 
+    def section(self, name: str) -> dict[str, Json]:
+        section = self.tree[name]
+        assert isinstance(section, dict)
+        return section
+
     def is_unchanged(self) -> bool:
         """Whether every tensor still is what it was when the capture was made."""
         return all(block.is_unchanged() for block in self.blocks.values())
@@ -89,11 +94,21 @@ def capture_state(objects: Objects, moment: Moment) -> Capture:
         "step": moment.step,
         "epoch": moment.epoch,
         "objects": encoded,
-        "values": encoder.encode(moment.values, Place("values", "values")),
+        "values": {
+            _check_name(name): encoder.encode(value, Place(f"values[{name!r}]", f"values.{name}"))
+            for name, value in moment.values.items()
+        },
         "rng": encoder.encode(snapshot_to_tree(moment.rng), Place("rng", "rng")),
         "position": encoder.encode(moment.position, Place("position", "position")),
     }
     return Capture(tree, encoder.blocks)
+
+
+def _check_name(name: object) -> str:
+    if type(name) is not str or name == KIND:
+        todo = "Use texts as keys; a value may be a dict with any keys."
+        raise CannotSave(f"values[{name!r}] cannot be saved in a checkpoint", "its name is no plain text", todo)
+    return name
 
 
 # Back ------------------------------------------------------------------------------------------------------------
@@ -110,6 +125,39 @@ def restore_state(path: Path, objects: Objects) -> Moment:
         for name, value in objects.items():
             _load_object(value, tree["objects"][name], file)
         return _load_moment(tree, file)
+
+
+def restore_changed(path: Path, objects: Objects, values: dict[str, Any], before: Capture, now: Capture) -> None:
+    """Load again, from the checkpoint that `before` came from, those objects and values that differ `now`."""
+    with closing(_open_tensors(path)) as file:
+        tree = load_tree(path)
+        for name in _changed("objects", before, now):
+            _load_object(objects[name], tree["objects"][name], file)
+        saved = Decoder(file, keep_device=True).decode(tree["values"])
+        for name in _changed("values", before, now):
+            if name in saved:
+                values[name] = saved[name]
+            else:
+                values.pop(name, None)
+
+
+def _changed(section: str, before: Capture, now: Capture) -> list[str]:
+    old, new = before.section(section), now.section(section)
+    names = dict.fromkeys([*old, *new])
+    return [
+        name
+        for name in names
+        if old.get(name) != new.get(name)
+        or not all(before.blocks[block].is_unchanged() for block in _find_blocks(old[name]))
+    ]
+
+
+def _find_blocks(node: Json) -> Iterator[str]:
+    if isinstance(node, dict) and "block" in node and KIND in node:
+        yield str(node["block"])
+    elif isinstance(node, dict | list):
+        for item in node.values() if isinstance(node, dict) else node:
+            yield from _find_blocks(item)
 
 
 def _open_tensors(path: Path) -> TensorFile:

@@ -13,6 +13,10 @@ the last point that the walk passed: the start of the epoch, or the end of the p
 **Random numbers.** The stream that trains goes from a report to the next batch. What other code draws in between (an
 evaluation, a sample for the log) is put back before the next batch, since a resumed run would not draw it. For code
 that runs again, the state at its beginning is kept: at the start of the epoch (`opened`), and at the end of each pass.
+
+**What the beginning of an epoch changes.** It runs again when a job is resumed in the middle of the epoch, on a state
+that already has its effects (`run.values["sum"] = 0` would clear half a sum). So when the pass goes on, `on_reopen`
+lets the run put back what was changed since the start of the epoch.
 """
 
 from __future__ import annotations
@@ -47,14 +51,17 @@ class _Pass:
 
 
 class Walk:
-    """The position of a run. `check` is called between two batches, `on_boundary` where code begins that runs again."""
+    """The position of a run. `check` is called between two batches; the other two at the points described above."""
 
-    def __init__(self, check: Callable[[], None], on_boundary: Callable[[], None]) -> None:
+    def __init__(
+        self, check: Callable[[], None], on_boundary: Callable[[], None], on_reopen: Callable[[], None]
+    ) -> None:
         self.epoch = 0
         self.is_inside_step = False
         self.is_complete = False
         self._check = check
         self._on_boundary = on_boundary
+        self._on_reopen = on_reopen
         self._sources: dict[int, tuple[object, Source]] = {}
         self._opened: Snapshot | None = None
         self._passes: list[_Pass] = []
@@ -83,11 +90,13 @@ class Walk:
     @property
     def batches(self) -> int:
         """Handed out in this epoch."""
-        return sum(each.feed.batches for each in self._passes)
+        saved: list[int] = [each["place"]["batches"] for each in self._saved]
+        return sum(each.feed.batches for each in self._passes) + sum(saved)
 
     def mark(self) -> tuple[int, ...]:
         """Differs if the walk has gone on."""
         ends = sum(each.end is not None for each in self._passes)
+        ends += sum(each["end"] is not None for each in self._saved)
         return (self.epoch, self._opened is not None, self.batches, ends)
 
     def source(self, data: object) -> Source:
@@ -166,6 +175,8 @@ class Walk:
         check_kind(source, place)
         if saved["end"] is None:
             self._rewind, self._saved_rng = self._saved_rng, None
+            if self._opened is not None:
+                self._on_reopen()
             return _Pass(data, source.reopen(place))
         end = snapshot_from_tree(saved["end"])
         source.conclude(place)

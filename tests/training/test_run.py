@@ -1,0 +1,566 @@
+"""What `perdure.Run` promises of one process: what it saves, when, and where it goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import math
+import os
+import random
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import perdure
+from perdure import directory, errors
+from perdured.contract import environment
+from perdured.contract.checkpoint import list_checkpoints, verify_checkpoint
+from support.toy import Counter, Crash
+
+Script = Callable[[perdure.Run, Counter], None]
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def steps_in(root: Path = Path("checkpoints")) -> list[int]:
+    return sorted(listed.step for listed in list_checkpoints(root))
+
+
+def manifest_of(step: int, root: Path = Path("checkpoints")) -> Any:
+    (path,) = (listed.path for listed in list_checkpoints(root) if listed.step == step)
+    verdict = verify_checkpoint(path)
+    assert verdict.is_valid
+    return verdict.manifest
+
+
+def quarantined(root: Path = Path("checkpoints")) -> list[str]:
+    return sorted(path.name for path in (root / "quarantine").glob("step-*") if path.is_dir())
+
+
+def die() -> None:
+    raise Crash
+
+
+def train(steps: int, every: str = "1000 steps", *, crash_at: int | None = None, **options: Any) -> Counter:
+    """One life of a training over `range(steps)`; dies as if killed right after reporting `crash_at`."""
+    random.seed(1)
+    counter = Counter()
+    try:
+        with perdure.Run(counter=counter, every=every, **options) as run:
+            for item in run.batches(range(steps)):
+                counter.learn(item)
+                run.report(loss=counter.total)
+                if run.step == crash_at:
+                    die()
+    except Crash:
+        pass
+    return counter
+
+
+# Saving ----------------------------------------------------------------------------------------------------------
+
+
+def test_leaving_the_block_saves_what_is_not_saved_yet() -> None:
+    train(5)
+    assert steps_in() == [5]
+
+
+def test_leaving_it_saves_nothing_twice() -> None:
+    train(5, "5 steps")
+    assert len(list_checkpoints(Path("checkpoints"))) == 2, "the second one is of the end of the loop"
+    train(5)
+    assert len(list_checkpoints(Path("checkpoints"))) == 2
+
+
+def test_an_exception_saves_nothing() -> None:
+    train(5, crash_at=3)
+    assert steps_in() == []
+
+
+def test_it_saves_every_so_many_steps_and_keeps_so_many() -> None:
+    train(20, "3 steps", crash_at=17, keep=3)
+    assert steps_in() == [9, 12, 15]
+
+
+def test_it_never_keeps_fewer_than_two() -> None:
+    train(20, "3 steps", crash_at=17, keep=1)
+    assert steps_in() == [12, 15]
+
+
+def test_the_one_resumed_from_is_kept() -> None:
+    train(100, "1 step", crash_at=5, keep=2)
+    train(100, "1 step", crash_at=20, keep=2)
+    assert steps_in() == [5, 19, 20]
+
+
+def test_the_manifest_says_what_and_where() -> None:
+    train(9, "3 steps", crash_at=5)
+    manifest = manifest_of(3)
+    assert manifest.facts.series == "run"
+    assert dict(manifest.facts.position) == {"epoch": 0, "batches": 3}
+    assert {file.name for file in manifest.files} == {"tensors.safetensors", "state.json"}
+
+
+def test_the_daemons_settings_count_where_the_script_says_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(environment.CHECKPOINT_DIR, str(tmp_path / "by daemon"))
+    monkeypatch.setenv(environment.CHECKPOINT_EVERY, "2 steps")
+    monkeypatch.setenv(environment.CHECKPOINT_KEEP, "4")
+    monkeypatch.setenv(environment.JOB_ID, "j1")
+    monkeypatch.setenv(environment.ATTEMPT, "3")
+    with contextlib.suppress(Crash), perdure.Run() as run:
+        for _ in range(11):
+            run.report()
+        raise Crash
+    assert steps_in(tmp_path / "by daemon") == [4, 6, 8, 10]
+    facts = manifest_of(8, tmp_path / "by daemon").facts
+    assert (facts.job, facts.attempt) == ("j1", 3)
+    train(5, "1 step", crash_at=4, dir="by script", keep=2)
+    assert steps_in(Path("by script")) == [3, 4]
+
+
+def test_save_makes_a_checkpoint_now() -> None:
+    with perdure.Run(counter=Counter()) as run:
+        run.report()
+        path = run.save()
+        assert path is not None
+        assert verify_checkpoint(path).is_valid
+        assert steps_in() == [1]
+
+
+def test_save_inside_a_step_waits_for_the_report() -> None:
+    with perdure.Run(counter=Counter()) as run:
+        for _ in run.batches(range(2)):
+            assert run.save() is None
+            assert steps_in() == list(range(1, run.step + 1)), "nothing yet"
+            run.report()
+    assert 1 in steps_in()
+
+
+def test_inside_a_step_a_safe_point_does_nothing() -> None:
+    with contextlib.suppress(Crash), perdure.Run(counter=Counter(), every="1 step") as run:
+        for item in run.batches(range(9)):
+            if item == 4:
+                run._is_save_wanted = True
+                run.safe_point()
+                raise Crash
+            run.report()
+    assert steps_in()[-1] == 4
+    assert dict(manifest_of(4).facts.position) == {"epoch": 0, "batches": 4}
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
+def test_a_loss_that_is_not_finite_makes_a_checkpoint_that_nobody_resumes_from(loss: float) -> None:
+    train(9, "3 steps", crash_at=3)
+    with contextlib.suppress(Crash), perdure.Run(counter=Counter(), every="3 steps") as run:
+        for item in run.batches(range(9)):
+            run.report(loss=loss if item == 5 else 1.0)
+            if run.step == 6:
+                raise Crash
+    assert not manifest_of(6).facts.healthy
+    with perdure.Run(counter=Counter()) as run:
+        assert run.resumed_from_step == 3
+    assert [name[:17] for name in quarantined()] == ["step-000000000006"], "or it would order before what comes now"
+
+
+def test_a_loss_of_a_tensor_is_not_kept_with_its_graph() -> None:
+    torch = pytest.importorskip("torch")
+    weight = torch.ones(1, requires_grad=True)
+    with perdure.Run(counter=Counter()) as run:
+        run.report(loss=(weight * 2).sum())
+        assert run._loss.grad_fn is None
+
+
+# Going on --------------------------------------------------------------------------------------------------------
+
+
+def test_it_goes_on_and_ends_as_if_never_broken_off() -> None:
+    whole = train(30, dir="whole")
+    for crash in (4, 11, 12, 25):
+        train(30, "3 steps", crash_at=crash)
+    assert train(30).state_dict() == whole.state_dict()
+
+
+def test_a_resumed_run_says_from_where(capsys: pytest.CaptureFixture[str]) -> None:
+    train(9, "2 steps", crash_at=5)
+    with perdure.Run(counter=Counter()) as run:
+        assert (run.step, run.resumed_from_step) == (4, 4)
+    assert "perdure: resumed from step 4" in capsys.readouterr().err
+
+
+def test_a_run_that_is_complete_does_nothing_more() -> None:
+    counter = train(5)
+    assert train(5).state_dict() == counter.state_dict()
+    assert steps_in() == [5]
+
+
+def test_values_come_back_and_new_ones_have_their_default() -> None:
+    with perdure.Run(values={"best": 1.0, "log": []}) as run:
+        run.values["best"] = 0.5
+        run.values["log"].append((1, "a"))
+        run.report()
+    with perdure.Run(values={"best": 1.0, "new": 7}) as run:
+        assert run.values == {"best": 0.5, "log": [(1, "a")], "new": 7}
+
+
+def test_the_daemons_choice_is_obeyed_and_what_is_newer_is_set_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    train(20, "2 steps", crash_at=7, keep=9)
+    (chosen,) = (listed.path for listed in list_checkpoints(Path("checkpoints")) if listed.step == 2)
+    monkeypatch.setenv(environment.RESUME_FROM, str(chosen.absolute()))
+    train(20, "2 steps", crash_at=4, keep=9)
+    assert steps_in() == [2, 4]
+    assert [name[:17] for name in quarantined()] == ["step-000000000004", "step-000000000006"]
+
+
+def test_the_daemons_choice_of_another_series_is_not_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    train(20, "2 steps", crash_at=5)
+    other = directory.commit(Path("checkpoints"), 9, {"x": [b"x"]}, directory.make_facts("x.pth"))
+    monkeypatch.setenv(environment.RESUME_FROM, str(other.absolute()))
+    with perdure.Run(counter=Counter()) as run:
+        assert run.resumed_from_step == 4
+
+
+def spoil(step: int, file: str = "state.json") -> None:
+    (path,) = (listed.path for listed in list_checkpoints(Path("checkpoints")) if listed.step == step)
+    data = bytearray((path / file).read_bytes())
+    data[len(data) // 2] ^= 1
+    (path / file).write_bytes(data)
+
+
+@pytest.mark.parametrize("file", ["state.json", "tensors.safetensors", "MANIFEST.json"])
+def test_a_broken_checkpoint_is_set_aside_and_the_one_before_is_used(
+    file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(9, "2 steps", crash_at=5)
+    spoil(4, file)
+    with perdure.Run(counter=Counter()) as run:
+        assert run.resumed_from_step == 2
+    assert [name[:17] for name in quarantined()] == ["step-000000000004"]
+    assert "is set aside" in capsys.readouterr().err
+
+
+def test_a_choice_of_the_daemon_that_broke_meanwhile_gives_way_to_an_older_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    train(20, "2 steps", crash_at=7, keep=9)
+    (chosen,) = (listed.path for listed in list_checkpoints(Path("checkpoints")) if listed.step == 4)
+    monkeypatch.setenv(environment.RESUME_FROM, str(chosen.absolute()))
+    spoil(4)
+    with perdure.Run(counter=Counter()) as run:
+        assert run.resumed_from_step == 2
+
+
+def test_if_none_is_whole_it_does_not_begin_again_by_itself() -> None:
+    train(9, "2 steps", crash_at=5)
+    spoil(2)
+    spoil(4)
+    with pytest.raises(errors.NoValidCheckpoint, match="fresh=True"), perdure.Run(counter=Counter()):
+        pass
+    assert len(quarantined()) == 2
+    with perdure.Run(counter=Counter(), fresh=True) as run:
+        assert run.step == 0
+
+
+def test_fresh_begins_at_0_and_keeps_the_old_ones_aside() -> None:
+    train(9, "2 steps", crash_at=5)
+    train(9, "2 steps", crash_at=2, fresh=True)
+    assert steps_in() == [2]
+    assert len(quarantined()) == 2
+
+
+def test_a_restarted_job_is_not_fresh_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    train(9, "2 steps", crash_at=5)
+    monkeypatch.setenv(environment.ATTEMPT, "2")
+    with perdure.Run(counter=Counter(), fresh=True) as run:
+        assert run.resumed_from_step == 4
+
+
+def test_other_objects_are_an_error_that_names_them() -> None:
+    train(3)
+    with pytest.raises(errors.CannotRestore, match=r"no other; it also has counter"), perdure.Run(other=Counter()):
+        pass
+
+
+def test_a_state_of_another_format_is_not_guessed_at() -> None:
+    files = {"tensors.safetensors": [b"\2\0\0\0\0\0\0\0{}"], "state.json": [b'{"format": 2}']}
+    directory.commit(Path("checkpoints"), 1, files, directory.make_facts("run"))
+    with pytest.raises(errors.CannotRestore, match="format 2"), perdure.Run():
+        pass
+
+
+def test_a_checkpoint_that_is_no_state_of_a_run_is_an_error() -> None:
+    directory.commit(Path("checkpoints"), 1, {"state.json": [b"1"]}, directory.make_facts("run"))
+    with pytest.raises(errors.CannotRestore, match="cannot be read"), perdure.Run():
+        pass
+
+
+# Storage ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def full(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Steps at which the disk is full."""
+    steps: list[int] = []
+    commit = directory.commit
+
+    def fail(root: Path, step: int, *rest: Any) -> Path:
+        if step in steps:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return commit(root, step, *rest)
+
+    monkeypatch.setattr(directory, "commit", fail)
+    return steps
+
+
+def test_a_periodic_save_that_fails_is_told_and_tried_again_when_the_next_is_due(
+    full: list[int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    full += [6]
+    counter = train(12, "3 steps", crash_at=11, keep=9)
+    assert len(counter.items) == 11
+    assert steps_in() == [3, 9]
+    told = capsys.readouterr().err.splitlines()
+    assert "step 6 could not be written" in told[0]
+    assert "No space left on device" in told[1]
+    assert "Mend the storage" in told[2]
+
+
+def test_a_last_save_that_fails_is_an_error(full: list[int]) -> None:
+    full += [4]
+    with pytest.raises(errors.SaveFailed, match="No space left"):
+        train(4, "3 steps")
+    assert steps_in() == [3]
+
+
+def test_a_directory_that_cannot_be_written_is_an_error_before_the_first_step() -> None:
+    Path("file").touch()
+    with pytest.raises(errors.SaveFailed, match="no checkpoints can be written"), perdure.Run(dir="file/checkpoints"):
+        pass
+
+
+def test_a_failed_retention_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    train(9, "1 step", crash_at=5)
+    monkeypatch.setattr(os, "listdir", lambda path: (_ for _ in ()).throw(PermissionError()))
+    directory.drop_old(Path("checkpoints"), 2, None)
+
+
+# Use and misuse --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda run: run.report(),
+        lambda run: run.safe_point(),
+        lambda run: run.save(),
+        lambda run: run.epochs(2),
+        lambda run: run.batches([1]),
+    ],
+)
+def test_outside_the_block_it_is_an_error(use: Callable[[perdure.Run], object]) -> None:
+    run = perdure.Run(counter=Counter())
+    with pytest.raises(errors.Misuse, match="was not entered"):
+        use(run)
+    with run:
+        pass
+    with pytest.raises(errors.Misuse, match="block is over"):
+        use(run)
+    with pytest.raises(errors.Misuse, match="was entered before"):
+        run.__enter__()
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"every": "often"}, "neither"),
+        ({"every": "0 steps"}, "more than nothing"),
+        ({"every": 5}, "neither"),
+        ({"keep": 0}, "no number of checkpoints"),
+        ({"keep": "many"}, "no number of checkpoints"),
+        ({"model": 3}, "a int has no state_dict"),
+        ({"data": iter([1])}, "only once"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_at_once(options: dict[str, Any], why: str) -> None:
+    with pytest.raises(errors.Misuse, match=why):
+        perdure.Run(**options)
+
+
+@pytest.mark.parametrize("values", [{"f": len}, {"a": [object()]}])
+def test_what_cannot_be_saved_is_refused_at_once(values: dict[str, Any]) -> None:
+    with pytest.raises(errors.CannotSave, match=r"values\["):
+        perdure.Run(values=values)
+
+
+def test_batches_without_data_are_refused() -> None:
+    with perdure.Run() as run, pytest.raises(errors.Misuse, match="has no data"):
+        run.batches()
+
+
+def test_batches_take_the_data_of_the_run() -> None:
+    with perdure.Run(data=[1, 2]) as run:
+        assert list(run.batches()) == [1, 2]
+
+
+def test_the_same_data_twice_in_an_epoch_is_refused() -> None:
+    data = [1, 2]
+    with perdure.Run() as run:
+        list(run.batches(data))
+        with pytest.raises(errors.Misuse, match="twice in one epoch"):
+            list(run.batches(data))
+
+
+def test_two_runs_after_each_other_in_one_process() -> None:
+    assert train(4, dir="one").items == train(4, dir="two").items == [0, 1, 2, 3]
+
+
+def test_two_runs_on_one_directory_are_kept_apart() -> None:
+    with perdure.Run(), pytest.raises(errors.DirectoryInUse, match="this very process"), perdure.Run():
+        pass
+    with perdure.Run() as run:
+        assert run.step == 0
+
+
+def test_a_run_that_failed_to_begin_holds_nothing() -> None:
+    train(3)
+    with pytest.raises(errors.CannotRestore), perdure.Run(other=Counter()):
+        pass
+    train(3)
+
+
+def test_the_handlers_of_before_are_back_after_the_block() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    with perdure.Run() as run:
+        assert signal.getsignal(signal.SIGTERM) != before[0]
+        assert not run.should_stop
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
+
+
+# Loops -----------------------------------------------------------------------------------------------------------
+
+Trace = list[tuple[Any, ...]]
+
+
+def nested(run: perdure.Run, counter: Counter, trace: Trace) -> None:
+    """Draws and changes state at every place where code can stand."""
+    for epoch in run.epochs(3):
+        counter.total += random.random()
+        for item in run.batches(DATA):
+            counter.learn((epoch, item))
+            counter.total += random.random()
+            trace.append((run.epoch, item))
+            run.report()
+            random.random()  # an evaluation: not repeated, and put back
+            run.safe_point()
+        counter.total *= 2
+        run.safe_point()
+        for item in run.batches(OTHER):
+            counter.learn((epoch, "other", item))
+            run.report()
+        counter.total += random.random()
+
+
+def flat(run: perdure.Run, counter: Counter, trace: Trace) -> None:
+    for item in run.batches(DATA, epochs=3):
+        counter.learn((run.epoch, item))
+        trace.append((run.epoch, item))
+        run.report()
+        random.random()
+
+
+def own_loop(run: perdure.Run, counter: Counter, trace: Trace) -> None:
+    while run.step < 12:
+        counter.learn(run.step)
+        trace.append((run.step,))
+        run.report()
+
+
+def accumulating(run: perdure.Run, counter: Counter, trace: Trace) -> None:
+    """A report for every second batch."""
+    part = 0.0
+    for number, item in enumerate(run.batches(DATA, epochs=2), run.step * 2):
+        part += item + random.random()
+        if number % 2:
+            counter.learn(part)
+            part = 0.0
+            run.report()
+
+
+def broken_off(run: perdure.Run, counter: Counter, trace: Trace) -> None:
+    """Not all batches of an epoch."""
+    for _ in run.epochs(3):
+        for item in run.batches(DATA):
+            if len([item for item in counter.items if item[0] == run.epoch]) == 3:
+                break
+            counter.learn((run.epoch, item))
+            run.report()
+        counter.total += random.random()
+
+
+DATA = [10, 11, 12, 13]
+OTHER = ["a", "b"]
+LOOPS = [nested, flat, own_loop, accumulating, broken_off]
+
+
+def live(
+    loop: Callable[[perdure.Run, Counter, Trace], None], root: str, crash_at: int | None, every: str
+) -> tuple[Counter, int]:
+    """One life, which ends when the training has drawn so many random numbers, whatever it was doing."""
+    random.seed(1)
+    counter = Counter()
+    drawn = 0
+    draw = random.random
+
+    def count() -> float:
+        nonlocal drawn
+        drawn += 1
+        if drawn == crash_at:
+            raise Crash
+        return draw()
+
+    random.random = count
+    try:
+        with perdure.Run(counter=counter, dir=root, every=every) as run:
+            loop(run, counter, [])
+    except Crash:
+        pass
+    finally:
+        random.random = draw
+    return counter, drawn
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("every", ["1 step", "3 steps"])
+def test_a_crash_anywhere_in_any_loop_changes_nothing(loop: Any, every: str) -> None:
+    whole, places = live(loop, "whole", None, every)
+    assert places > 3
+    for place in range(1, places + 1):
+        root = f"crash-{place}"
+        live(loop, root, place, every)
+        live(loop, root, place // 2 + 1, every)
+        assert live(loop, root, None, every)[0].state_dict() == whole.state_dict(), f"after a crash at {place}"
+
+
+def test_leaving_a_loop_early_and_normally_is_an_end() -> None:
+    with perdure.Run(counter=Counter()) as run:
+        for _ in run.epochs(9):
+            for _ in run.batches(DATA):
+                run.report()
+            if run.epoch == 1:
+                break
+    assert steps_in() == [8]
+
+
+def test_a_generator_that_is_thrown_away_harms_nothing() -> None:
+    with perdure.Run(counter=Counter()) as run:
+        batches: Iterator[Any] = run.batches(DATA)
+        next(batches)
+        run.report()
+        del batches
+        assert list(run.batches(OTHER)) == OTHER
+    assert steps_in() == [1]
