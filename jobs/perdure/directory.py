@@ -49,14 +49,14 @@ class Found(NamedTuple):
 class DirectoryLock:
     """Nobody else writes checkpoints to the directory while it is held. Errors: DirectoryInUse; OSError."""
 
-    def __init__(self, root: Path, wait: float = _WAIT_SECONDS) -> None:
+    def __init__(self, root: Path) -> None:
         durable.make_directories(root)
         self._key = os.path.realpath(root)
         if self._key in _held:
             raise _in_use(root, "this very process has another Run on it")
         self._descriptor = os.open(root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            self._acquire(root, wait)
+            self._acquire(root)
         except BaseException:
             os.close(self._descriptor)
             raise
@@ -66,8 +66,8 @@ class DirectoryLock:
         _held.discard(self._key)
         os.close(self._descriptor)
 
-    def _acquire(self, root: Path, wait: float) -> None:
-        deadline = time.monotonic() + wait
+    def _acquire(self, root: Path) -> None:
+        deadline = time.monotonic() + _WAIT_SECONDS
         while not self._try():
             if time.monotonic() >= deadline:
                 holder = os.pread(self._descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
