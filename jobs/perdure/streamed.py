@@ -29,9 +29,6 @@ class _Pipe:
 
     def write(self, data: Buffer) -> int:
         view = memoryview(data).cast("B")
-        # An exception here would go through torch's C++ writer, whose end does not bear it. So let it run to its end.
-        if self.is_abandoned:
-            return view.nbytes
         if len(self._small) + view.nbytes < _GATHER:
             self._small += view
         else:
@@ -40,11 +37,15 @@ class _Pipe:
         return view.nbytes
 
     def flush(self) -> None:
-        if self._small and not self.is_abandoned:
+        if self._small:
             self._hand_over(self._small)
             self._small = bytearray()
 
     def _hand_over(self, buffer: Buffer) -> None:
+        # Once nobody reads, the rest is dropped. An exception would go through torch's C++ writer, which then cannot
+        # close its file and ends the process.
+        if self.is_abandoned:
+            return
         self.handed.put(buffer)
         self.taken.acquire()
 
@@ -73,4 +74,5 @@ def _save(value: object, pipe: Any) -> None:
         pipe.flush()
     except BaseException as error:  # noqa: BLE001  raised again where the bytes are taken
         end = error
-    pipe.handed.put(end)
+    if not pipe.is_abandoned:
+        pipe.handed.put(end)
