@@ -141,10 +141,12 @@ def check_rest(simulation: Simulation) -> None:
 
 
 def check_success(simulation: Simulation) -> None:
+    """Only where daemons died at one launch after the other, an attempt was given up that never ran."""
     check_rest(simulation)
     record = simulation.world.record
     assert record is not None
-    assert (record.phase.kind, record.failures, record.progress) == ("succeeded", 0, Script().total)
+    assert (record.phase.kind, record.progress) == ("succeeded", Script().total)
+    assert record.failures <= [attempt.cause for attempt in record.attempts].count("its keeper did not come up")
 
 
 def check_seeds(which: str, check: Callable[[int], None]) -> None:
