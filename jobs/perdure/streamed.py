@@ -18,6 +18,10 @@ from perdured.contract.durable import Buffer
 _GATHER = 1 << 20  # small writes are gathered up to this many bytes, since a hand-over costs tens of microseconds
 
 
+class _Abandoned(Exception):
+    """Nobody reads any more; unwinds torch.save."""
+
+
 class _Pipe:
     """The file that torch.save writes to. Each buffer is handed over, and `write` returns when it was taken."""
 
@@ -42,12 +46,11 @@ class _Pipe:
             self._small = bytearray()
 
     def _hand_over(self, buffer: Buffer) -> None:
-        # Once nobody reads, the rest is dropped. An exception would go through torch's C++ writer, which then cannot
-        # close its file and ends the process.
+        if not self.is_abandoned:
+            self.handed.put(buffer)
+            self.taken.acquire()
         if self.is_abandoned:
-            return
-        self.handed.put(buffer)
-        self.taken.acquire()
+            raise _Abandoned
 
 
 def stream_saved(value: object) -> Iterator[Buffer]:
