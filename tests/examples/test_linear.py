@@ -84,7 +84,7 @@ def test_supervised_the_script_by_hand_is_resumed_unchanged_and_ends_as_if_left_
 
 
 def _find_script(state: Path) -> int:
-    (attempt,) = state.glob("jobs/*/attempts/1")
+    (attempt,) = state.glob("**/attempts/1")
     record = load_run(attempt)
     assert record is not None
     return record.leader.pid
