@@ -1,0 +1,89 @@
+"""Real file systems on a loop device, with a power switch. Needs root."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import struct
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_SHUTDOWN = 0x8004587D  # the ioctl of ext4 and xfs, EXT4_IOC_SHUTDOWN and XFS_IOC_GOINGDOWN
+_WITHOUT_LOG_FLUSH = 2
+_MIB = {"ext4": 64, "xfs": 320}
+
+
+class NoDisk(Exception):
+    """Why this machine cannot make one."""
+
+
+@dataclass(frozen=True)
+class LoopDisk:
+    image: Path
+    mount: Path
+
+    def switch_on(self) -> None:
+        _run("mount", "-o", "loop", str(self.image), str(self.mount))
+
+    def cut_power(self) -> None:
+        """Nothing that is not on the disk by now gets there; then start again, with the journal's replay."""
+        descriptor = os.open(self.mount, os.O_RDONLY)
+        try:
+            fcntl.ioctl(descriptor, _SHUTDOWN, struct.pack("I", _WITHOUT_LOG_FLUSH))
+        finally:
+            os.close(descriptor)
+        self.switch_off()
+        self.switch_on()
+
+    def switch_off(self) -> None:
+        _run("umount", str(self.mount))
+
+
+@contextlib.contextmanager
+def loop_disk(kind: str, scratch: Path) -> Iterator[LoopDisk]:
+    """A new, empty, mounted file system. Raises NoDisk where there is no such thing."""
+    make = shutil.which(f"mkfs.{kind}")
+    if make is None:
+        raise NoDisk(f"mkfs.{kind} is not here")
+    disk = LoopDisk(scratch / f"{kind}.img", scratch / kind)
+    disk.mount.mkdir()
+    with disk.image.open("wb") as image:
+        image.truncate(_MIB[kind] << 20)
+    _run(make, "-q", str(disk.image))
+    disk.switch_on()
+    try:
+        yield disk
+    finally:
+        disk.switch_off()
+
+
+@contextlib.contextmanager
+def small_tmpfs(mount: Path, size: str) -> Iterator[None]:
+    mount.mkdir()
+    _run("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(mount))
+    try:
+        yield
+    finally:
+        _run("umount", str(mount))
+
+
+def remount(mount: Path, options: str) -> None:
+    _run("mount", "-o", f"remount,{options}", str(mount))
+
+
+def bind_mount(source: Path, target: Path) -> None:
+    _run("mount", "--bind", str(source), str(target))
+
+
+def unmount(mount: Path) -> None:
+    _run("umount", str(mount))
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    if done.returncode != 0:
+        raise NoDisk(f"{' '.join(command)}: {done.stderr.strip()}")
