@@ -108,4 +108,4 @@ def test_a_snapshot_costs_microseconds() -> None:
 
     torch.rand(1)
     best = min(timeit.repeat(rng.take_snapshot, number=200, repeat=20)) / 200
-    assert best < 100e-6
+    assert best < 300e-6

@@ -539,7 +539,7 @@ def live(
 def test_a_crash_anywhere_in_any_loop_changes_nothing(loop: Any, every: str) -> None:
     whole, places = live(loop, "whole", None, every)
     assert places > 3
-    for place in range(1, places + 1):
+    for place in range(1, places + 1, 2 if every == "1 step" else 1):
         root = f"crash-{place}"
         live(loop, root, place, every)
         live(loop, root, place // 2 + 1, every)
