@@ -20,17 +20,19 @@ from typing import Any, Protocol
 from perdure.errors import CannotRestore, Misuse
 from perdure.rng import Stream, Tree
 
+Mark = tuple[int, ...]
+"""A moment of a feed, cheap to take at each step. Its first number is that of the batches handed out."""
+
 
 class Feed(Protocol):
     """The batches of one pass, in order."""
 
-    batches: int
-    """Handed out so far."""
-
     def __next__(self) -> Any: ...
 
-    def place(self) -> Tree:
-        """Where it is, as values of a checkpoint."""
+    def mark(self) -> Mark: ...
+
+    def place(self, mark: Mark) -> Tree:
+        """Where it was at `mark`, the present or that of the last report, as values of a checkpoint."""
 
 
 class Source(Protocol):
@@ -101,17 +103,20 @@ class SequenceSource:
 class _SequenceFeed:
     def __init__(self, data: Sequence[Any], batches: int) -> None:
         self._data = data
-        self.batches = batches
+        self._batches = batches
 
     def __next__(self) -> Any:
-        if self.batches >= len(self._data):
+        if self._batches >= len(self._data):
             raise StopIteration
-        item = self._data[self.batches]
-        self.batches += 1
+        item = self._data[self._batches]
+        self._batches += 1
         return item
 
-    def place(self) -> Tree:
-        return {"kind": SequenceSource.kind, "batches": self.batches}
+    def mark(self) -> Mark:
+        return (self._batches,)
+
+    def place(self, mark: Mark) -> Tree:
+        return {"kind": SequenceSource.kind, "batches": mark[0]}
 
 
 # Loaders with a state of their own -------------------------------------------------------------------------------
@@ -121,7 +126,8 @@ class StatefulSource:
     """A loader with `state_dict` and `load_state_dict`, such as torchdata's: it keeps its own place.
 
     After `load_state_dict` its next `iter` must go on behind the last batch that it handed out before `state_dict`,
-    and begin a new pass if that one was over.
+    and begin a new pass if that one was over. Its state is too costly to take at each step, so a batch that was handed
+    out is used up here, even if the loop is left before it is reported.
     """
 
     kind = "stateful loader"
@@ -143,16 +149,19 @@ class StatefulSource:
 class _StatefulFeed:
     def __init__(self, loader: Any, batches: int) -> None:
         self._loader = loader
-        self._batches = iter(loader)
-        self.batches = batches
+        self._items = iter(loader)
+        self._batches = batches
 
     def __next__(self) -> Any:
-        batch = next(self._batches)
-        self.batches += 1
+        batch = next(self._items)
+        self._batches += 1
         return batch
 
-    def place(self) -> Tree:
-        return {"kind": StatefulSource.kind, "batches": self.batches, "state": self._loader.state_dict()}
+    def mark(self) -> Mark:
+        return (self._batches,)
+
+    def place(self, mark: Mark) -> Tree:
+        return {"kind": StatefulSource.kind, "batches": mark[0], "state": self._loader.state_dict()}
 
 
 # Whatever can only be gone through from its beginning ------------------------------------------------------------
@@ -199,18 +208,21 @@ class _StreamFeed:
         self._source = source
         self._seed = seed
         self._stream = Stream(seed)
-        self.batches = 0
+        self._batches = 0
         with self._stream.drawn_from():
             self._items = source.iterate(seed)
 
     def __next__(self) -> Any:
         with self._stream.drawn_from():
             item = next(self._items)
-        self.batches += 1
+        self._batches += 1
         return item
 
-    def place(self) -> Tree:
-        fixed = {"kind": self._source.kind, "seed": self._seed, "batches": self.batches}
+    def mark(self) -> Mark:
+        return (self._batches,)
+
+    def place(self, mark: Mark) -> Tree:
+        fixed = {"kind": self._source.kind, "seed": self._seed, "batches": mark[0]}
         return fixed | self._source.describe()
 
 

@@ -40,7 +40,7 @@ from torch.utils.data.distributed import DistributedSampler
 
 from perdure import rng
 from perdure.errors import CannotRestore, tell
-from perdure.feeds import Feed, Source, StreamSource, draw_seed
+from perdure.feeds import Feed, Mark, Source, StreamSource, draw_seed
 from perdure.generators import find_generators, restore_states, take_states
 from perdure.rng import Stream, Tree
 from perdure.workers import SeededDataset, Ticket, WorkerStart
@@ -148,20 +148,22 @@ class _LoaderFeed:
         self._source = source
         self._start = start
         self._items = items
-        self.batches = source.indices.taken
 
     def __next__(self) -> Any:
         batch = next(self._items)
         self._source.indices.take()
-        self.batches += 1
         return batch
 
-    def place(self) -> Tree:
+    def mark(self) -> Mark:
+        return (self._source.indices.taken, self._source.indices.checksum)
+
+    def place(self, mark: Mark) -> Tree:
+        batches, checksum = mark
         return {
             "kind": LoaderSource.kind,
             "start": self._start,
-            "batches": self.batches,
-            "checksum": self._source.indices.checksum,
+            "batches": batches,
+            "checksum": checksum,
             "generators": self._source.generator_states(),
         }
 

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 from perdure.channel import open_channel
 from perdure.errors import Misuse, tell
@@ -16,7 +16,7 @@ from perdure.saver import Saver, Snapshot
 from perdure.settings import load_settings
 from perdure.signals import StopFlag
 from perdure.state import Capture, Moment, Stateful, capture_state, check_objects, restore_changed, restore_state
-from perdure.walk import Walk
+from perdure.walk import Hooks, Walk
 from perdured.contract import exits
 
 _Mark = tuple[int, ...]
@@ -69,7 +69,9 @@ class Run:
         self._data = data
         self._is_fresh = fresh
         self._settings = load_settings(every, keep, dir)
-        self._walk = Walk(self._act, self._reach_boundary, self._undo_beginning_of_epoch)
+        self._walk = Walk(
+            Hooks(self._act, self._reach_boundary, self._undo_beginning_of_epoch, lambda: self._is_stop_seen)
+        )
         self._start: Path | None = None
         self._is_entered = self._is_left = False
         self._stop = StopFlag()
@@ -165,7 +167,11 @@ class Run:
         self._is_entered = True
         self._channel = open_channel()
         self._progress = Progress(self._channel)
-        self._saver = Saver(self._settings, self._progress)
+        try:
+            self._saver = Saver(self._settings, self._progress)
+        except BaseException:
+            self._channel.close()
+            raise
         try:
             self._stop.install()
             self._resume()
@@ -198,10 +204,10 @@ class Run:
         tell(f"resumed from step {self.step} ({found.path})")
 
     def _finish(self) -> None:
-        if self._saved != self._mark():
-            self._saver.save(self._snapshot(self._capture()))
         if self._is_stop_seen and not self._walk.is_complete:
-            self._exit_to_run_again()
+            self._stop_now(self._find_state())
+        elif self._saved != self._mark():
+            self._saver.save(self._snapshot(self._capture()))
 
     def _leave(self) -> None:
         self._is_left = True
@@ -226,16 +232,26 @@ class Run:
         if not (is_stopping or self._is_save_wanted or self._saver.is_due(self.step)):
             return
         capture = self._find_state()
-        if capture is None:
-            return
-        if not is_stopping:
+        if is_stopping and (capture is not None or self._walk.is_broken_off):
+            self._stop_now(capture)
+        elif capture is not None:
             if self._saver.try_to_save(self._snapshot(capture)):
                 self._note_saved()
             self._is_save_wanted = False
-            return
-        if self._saved != self._mark():
+
+    def _stop_now(self, capture: Capture | None) -> NoReturn:
+        """Save what is not saved, and exit. `capture` is None if the state of the last step is gone meanwhile."""
+        if capture is not None and self._saved != self._mark():
             self._saver.save(self._snapshot(capture))
-        self._exit_to_run_again()
+            self._note_saved()
+        what = f"stopped by {self._stop.signal.name if self._stop.signal else 'request'} at step {self.step}"
+        why = (
+            f"saved in {self._saver.root}"
+            if self._saved == self._mark()
+            else "tensors were changed after the last step"
+        )
+        tell(f"{what}; {why}; run the same command to go on")
+        raise SystemExit(exits.RUN_AGAIN)
 
     def _find_state(self) -> Capture | None:
         """The state to save; None where none can be had that a resumed run could go on from."""
@@ -268,8 +284,3 @@ class Run:
 
     def _note_saved(self) -> None:
         self._saved, self._is_save_wanted = self._mark(), False
-
-    def _exit_to_run_again(self) -> None:
-        why = self._stop.signal.name if self._stop.signal else "request"
-        tell(f"stopped by {why} at step {self.step}, saved in {self._saver.root}; run the same command to go on")
-        raise SystemExit(exits.RUN_AGAIN)

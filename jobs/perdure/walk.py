@@ -17,6 +17,9 @@ that runs again, the state at its beginning is kept: at the start of the epoch (
 **What the beginning of an epoch changes.** It runs again when a job is resumed in the middle of the epoch, on a state
 that already has its effects (`run.values["sum"] = 0` would clear half a sum). So when the pass goes on, `on_reopen`
 lets the run put back what was changed since the start of the epoch.
+
+**Leaving.** A script may leave its loop because it is to stop (`run.should_stop`). Then the pass is not over but
+`is_broken_off`: its place is behind the last batch that was reported, and one that was handed out since comes again.
 """
 
 from __future__ import annotations
@@ -27,46 +30,40 @@ from dataclasses import dataclass
 from typing import Any
 
 from perdure.errors import Misuse
-from perdure.feeds import Feed, Source, check_kind, make_source
+from perdure.feeds import Mark, Source, check_kind, make_source
+from perdure.passes import Over, Pass
 from perdure.rng import Snapshot, Tree, restore_snapshot, snapshot_from_tree, snapshot_to_tree, take_snapshot
 
 
-@dataclass
-class _Pass:
-    """One going through some data, within an epoch. Once over, it has the place and the random state of its end."""
+@dataclass(frozen=True)
+class Hooks:
+    """What the walk asks of the run."""
 
-    data: object
-    feed: Feed
-    end: Tree | None = None
-    end_rng: Snapshot | None = None
-
-    def close(self) -> None:
-        if self.end is None:
-            self.end, self.end_rng = self.feed.place(), take_snapshot()
-
-    def to_tree(self) -> Tree:
-        if self.end is not None and self.end_rng is not None:
-            return {"place": self.end, "end": snapshot_to_tree(self.end_rng)}
-        return {"place": self.feed.place(), "end": None}
+    check: Callable[[], None]
+    """Between two batches, and between two epochs: is there something to do?"""
+    on_boundary: Callable[[], None]
+    """Here code begins that runs again."""
+    on_reopen: Callable[[], None]
+    """A pass goes on in an epoch whose beginning has run again."""
+    is_stopping: Callable[[], bool]
+    """Does the script know that it is to stop, so that a loop it leaves is one to be gone on with?"""
 
 
 class Walk:
-    """The position of a run. `check` is called between two batches; the other two at the points described above."""
+    """The position of a run."""
 
-    def __init__(
-        self, check: Callable[[], None], on_boundary: Callable[[], None], on_reopen: Callable[[], None]
-    ) -> None:
+    def __init__(self, hooks: Hooks) -> None:
         self.epoch = 0
         self.is_inside_step = False
+        self.is_broken_off = False
         self.is_complete = False
-        self._check = check
-        self._on_boundary = on_boundary
-        self._on_reopen = on_reopen
+        self._hooks = hooks
         self._sources: dict[int, tuple[object, Source]] = {}
         self._opened: Snapshot | None = None
-        self._passes: list[_Pass] = []
+        self._passes: list[Pass] = []
         self._former: list[Tree] = []
         self._rewind: Snapshot | None = None
+        self._reported_rng: Snapshot | None = None
         # From the checkpoint, until the loops come by.
         self._saved: list[Tree] = []
         self._saved_former: list[Tree] = []
@@ -77,21 +74,26 @@ class Walk:
     def end_step(self) -> None:
         """The batches handed out so far are done with."""
         self.is_inside_step = False
-        self._rewind = take_snapshot()
+        self._rewind = self._reported_rng = take_snapshot()
+        for each in self._passes:
+            each.reported = each.feed.mark()
 
     def rng(self) -> Snapshot:
         """The random state that the next batch begins with."""
-        return self._rewind or take_snapshot()
+        return (self._reported_rng if self.is_broken_off else self._rewind) or take_snapshot()
 
     @property
     def is_inside_pass(self) -> bool:
-        return any(each.end is None for each in self._passes)
+        return not self.is_broken_off and any(each.end is None for each in self._passes)
 
     @property
     def batches(self) -> int:
         """Handed out in this epoch."""
         saved: list[int] = [each["place"]["batches"] for each in self._saved]
-        return sum(each.feed.batches for each in self._passes) + sum(saved)
+        return sum(self._mark_of(each)[0] for each in self._passes) + sum(saved)
+
+    def _mark_of(self, each: Pass) -> Mark:
+        return each.reported if self.is_broken_off and each.end is None else each.feed.mark()
 
     def mark(self) -> tuple[int, ...]:
         """Differs if the walk has gone on."""
@@ -113,9 +115,11 @@ class Walk:
                 self._opened = take_snapshot()
             else:
                 restore_snapshot(self._opened)
-            self._on_boundary()
-            self._check()
+            self._hooks.on_boundary()
+            self._hooks.check()
             yield self.epoch
+            if self.is_broken_off:
+                self._hooks.check()
             self._end_epoch()
         self._end()
 
@@ -123,21 +127,17 @@ class Walk:
         """All batches of the remaining epochs, without code of the user's between them."""
         while self.epoch < count:
             _set_epoch(data, self.epoch)
-            yield from self._go_through(data)
+            yield from self._go_through(data, is_flat=True)
             self._end_epoch()
         self._end()
 
     def one_pass(self, data: object) -> Iterator[Any]:
-        try:
-            yield from self._go_through(data)
-        except GeneratorExit:  # the user's loop was left by a `break`; its place is the end of this pass
-            self._on_boundary()
-            raise
-        self._on_boundary()
-        self._check()
+        yield from self._go_through(data, is_flat=False)
+        self._hooks.on_boundary()
+        self._hooks.check()
 
-    def _go_through(self, data: object) -> Iterator[Any]:
-        self._check()
+    def _go_through(self, data: object, *, is_flat: bool) -> Iterator[Any]:
+        self._hooks.check()
         current = self._open(data)
         try:
             while current.end is None:
@@ -148,40 +148,61 @@ class Walk:
                     break
                 self.is_inside_step = True
                 yield batch
-                self._check()
-        finally:
+                self._hooks.check()
+        except GeneratorExit:
             if not sys.is_finalizing():
-                current.close()
-            self._rewind = None
+                self._leave(current, is_to_go_on=is_flat or self._hooks.is_stopping())
+            raise
+        current.close()
+        self._rewind = None
 
-    def _open(self, data: object) -> _Pass:
+    def _leave(self, current: Pass, *, is_to_go_on: bool) -> None:
+        """The user's loop was left by a `break`.
+
+        Within an epoch that is the end of the pass. But if the whole run is being left, the pass is only broken off:
+        it goes on behind the last batch that was reported.
+        """
+        if is_to_go_on:
+            self.is_broken_off, self.is_inside_step = True, False
+        else:
+            current.close()
+            self._rewind = None
+        self._hooks.on_boundary()
+
+    def _open(self, data: object) -> Pass:
         if any(each.data is data for each in self._passes):
             raise Misuse(
                 "the same data is gone through twice in one epoch",
                 "Perdure could not tell the two passes apart after a restart",
                 "Put the loop over epochs into `for epoch in run.epochs(n):`, or use `run.batches(data, epochs=n)`.",
             )
+        self._close_broken_off()
         source = self.source(data)
+        self._reported_rng = take_snapshot()
         if self._saved:
             current = self._reopen(data, source, self._saved.pop(0))
         else:
             self._conclude_former(source, len(self._passes))
-            current = _Pass(data, source.open())
+            current = Pass(data, source.open())
         self._passes.append(current)
         return current
 
-    def _reopen(self, data: object, source: Source, saved: Tree) -> _Pass:
+    def _reopen(self, data: object, source: Source, saved: Tree) -> Pass:
         place = saved["place"]
         check_kind(source, place)
         if saved["end"] is None:
-            self._rewind, self._saved_rng = self._saved_rng, None
+            if self._saved_rng is not None:
+                self._rewind = self._reported_rng = self._saved_rng
+                self._saved_rng = None
             if self._opened is not None:
-                self._on_reopen()
-            return _Pass(data, source.reopen(place))
+                self._hooks.on_reopen()
+            feed = source.reopen(place)
+            return Pass(data, feed, feed.mark())
         end = snapshot_from_tree(saved["end"])
         source.conclude(place)
         restore_snapshot(end)
-        return _Pass(data, _Over(place), place, end)
+        over = Over(place)
+        return Pass(data, over, over.mark(), place, end)
 
     def _conclude_former(self, source: Source, number: int) -> None:
         """Bring a source that was not used yet in this process to where the epoch before the checkpoint left it."""
@@ -196,24 +217,33 @@ class Walk:
             restore_snapshot(self._rewind)
             self._rewind = None
 
+    def _close_broken_off(self) -> None:
+        """Something else was begun: it is over after all."""
+        for each in self._passes if self.is_broken_off else ():
+            each.close()
+        self.is_broken_off = False
+
     def _end_epoch(self) -> None:
-        self._former = [each.to_tree()["place"] for each in self._passes] + [saved["place"] for saved in self._saved]
+        self._close_broken_off()
+        self._former = [each.end or each.feed.place(each.feed.mark()) for each in self._passes]
+        self._former += [saved["place"] for saved in self._saved]
         used = {id(each.data) for each in self._passes}
         self._sources = {key: each for key, each in self._sources.items() if key in used}
         self._passes.clear()
         self._saved.clear()
         self._saved_former.clear()
-        self._opened = self._rewind = self._saved_rng = None
+        self._opened = self._rewind = self._saved_rng = self._reported_rng = None
         self.epoch += 1
 
     def _end(self) -> None:
         self.is_complete = True
-        self._on_boundary()
+        self._hooks.on_boundary()
 
     # As values of a checkpoint ---------------------------------------------------------------------------------------
 
     def to_tree(self) -> Tree:
-        passes = [each.to_tree() for each in self._passes if each.feed.batches or each.end is not None]
+        marks = [(each, self._mark_of(each)) for each in self._passes]
+        passes = [each.to_tree(mark) for each, mark in marks if mark[0] or each.end is not None]
         return {
             "epoch": self.epoch,
             "opened": None if self._opened is None else snapshot_to_tree(self._opened),
@@ -236,20 +266,6 @@ class Walk:
         restore_snapshot(rng)
         if data is not None and not self._saved:
             self._conclude_former(self.source(data), 0)
-
-
-class _Over:
-    """The feed of a pass that was over before the checkpoint."""
-
-    def __init__(self, place: Tree) -> None:
-        self.batches: int = place["batches"]
-        self._place = place
-
-    def __next__(self) -> Any:
-        raise StopIteration
-
-    def place(self) -> Tree:
-        return self._place
 
 
 def _set_epoch(data: object, epoch: int) -> None:

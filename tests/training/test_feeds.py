@@ -212,6 +212,10 @@ def rest_of(feed: Feed) -> list[Any]:
             return items
 
 
+def place_of(feed: Feed) -> Tree:
+    return feed.place(feed.mark())
+
+
 def saved(place: Tree) -> Tree:
     with tempfile.TemporaryDirectory() as folder:
         tree: Tree = round_trip(place, Path(folder))
@@ -240,7 +244,7 @@ def check_every_place(make: Callable[[], Any], places: int) -> None:
         feed = make_source(make()).open()
         first = take(feed, count)
         state = take_snapshot()
-        place = saved(feed.place())
+        place = saved(place_of(feed))
         if count == 0:
             continue
         seed(99)  # another process
@@ -272,7 +276,7 @@ def test_it_goes_on_however_often_it_is_broken_off(name: str, stops: list[int]) 
     found: list[Any] = []
     for count in stops:
         found += take(feed, min(1 + count, len(whole) - len(found)))
-        state, place = take_snapshot(), saved(feed.place())
+        state, place = take_snapshot(), saved(place_of(feed))
         seed(5)
         feed = make_source(LOADERS[name]()).reopen(place)
         restore_snapshot(state)
@@ -284,7 +288,7 @@ def test_opening_at_a_place_leaves_the_global_streams_alone(name: str) -> None:
     make = (LOADERS | WORKING)[name]
     feed = make_source(make()).open()
     take(feed, 2)
-    place = saved(feed.place())
+    place = saved(place_of(feed))
     if name == "stateful":
         return  # its own business
     seed(3)
@@ -322,7 +326,7 @@ def test_what_was_handed_out_is_not_loaded_again() -> None:
     take(feed, 3)
     before = looked.copy()
     looked.clear()
-    rest_of(make_source(DataLoader(Watched(), 2, shuffle=True)).reopen(saved(feed.place())))
+    rest_of(make_source(DataLoader(Watched(), 2, shuffle=True)).reopen(saved(place_of(feed))))
     assert sorted(before + looked) == list(range(LENGTH))
 
 
@@ -341,27 +345,27 @@ def test_data_in_another_order_is_an_error_and_not_a_wrong_sample(changed: DataL
     feed = make_source(DataLoader(Numbers(), batch_size=2, shuffle=True)).open()
     take(feed, 3)
     with pytest.raises(CannotRestore, match="another order"):
-        make_source(changed).reopen(saved(feed.place()))
+        make_source(changed).reopen(saved(place_of(feed)))
 
 
 def test_an_iterable_dealt_out_to_more_workers_is_an_error() -> None:
     feed = make_source(DataLoader(Stream(), 2)).open()
     take(feed, 1)
     with pytest.raises(CannotRestore, match="there were 0, now 2"):
-        make_source(DataLoader(Stream(), 2, num_workers=2)).reopen(saved(feed.place()))
+        make_source(DataLoader(Stream(), 2, num_workers=2)).reopen(saved(place_of(feed)))
 
 
 def test_a_sampler_with_fewer_generators_is_an_error() -> None:
     feed = make_source(DataLoader(Numbers(), 2, sampler=OwnGenerators())).open()
     take(feed, 1)
     with pytest.raises(CannotRestore, match="other random generators"):
-        make_source(DataLoader(Numbers(), 2, sampler=SequentialSampler(Numbers()))).reopen(saved(feed.place()))
+        make_source(DataLoader(Numbers(), 2, sampler=SequentialSampler(Numbers()))).reopen(saved(place_of(feed)))
 
 
 def test_a_sequence_may_have_grown() -> None:
     feed = make_source([1, 2]).open()
     take(feed, 2)
-    assert rest_of(make_source([1, 2, 3]).reopen(saved(feed.place()))) == [3]
+    assert rest_of(make_source([1, 2, 3]).reopen(saved(place_of(feed)))) == [3]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import random
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -19,8 +19,6 @@ from perdure import directory, errors
 from perdured.contract import environment
 from perdured.contract.checkpoint import list_checkpoints, verify_checkpoint
 from support.toy import Counter, Crash
-
-Script = Callable[[perdure.Run, Counter], None]
 
 
 @pytest.fixture(autouse=True)
@@ -444,6 +442,7 @@ def test_the_handlers_of_before_are_back_after_the_block() -> None:
 # Loops -----------------------------------------------------------------------------------------------------------
 
 Trace = list[tuple[Any, ...]]
+Loop = Callable[[perdure.Run, Counter, Trace], None]
 
 
 def nested(run: perdure.Run, counter: Counter, trace: Trace) -> None:
@@ -502,15 +501,43 @@ def broken_off(run: perdure.Run, counter: Counter, trace: Trace) -> None:
         counter.total += random.random()
 
 
+def polite_nested(run: perdure.Run, counter: Counter, trace: Trace) -> None:
+    """Leaves its loop when it is to stop, with a batch in hand, and looks at nothing more."""
+    for epoch in run.epochs(3):
+        for item in run.batches(DATA):
+            noise = random.random()
+            if run.should_stop:
+                break
+            counter.learn((epoch, item, noise))
+            run.report()
+        counter.total += random.random()
+
+
+def polite_flat(run: perdure.Run, counter: Counter, trace: Trace) -> None:
+    for item in run.batches(DATA, epochs=3):
+        noise = random.random()
+        if run.should_stop:
+            break
+        counter.learn((run.epoch, item, noise))
+        if random.random() < 0.5:  # a signal may come just before the report
+            random.random()
+        run.report()
+
+
 DATA = [10, 11, 12, 13]
 OTHER = ["a", "b"]
-LOOPS = [nested, flat, own_loop, accumulating, broken_off]
+LOOPS = [nested, flat, own_loop, accumulating, broken_off, polite_nested, polite_flat]
 
 
-def live(
-    loop: Callable[[perdure.Run, Counter, Trace], None], root: str, crash_at: int | None, every: str
-) -> tuple[Counter, int]:
-    """One life, which ends when the training has drawn so many random numbers, whatever it was doing."""
+class Fate(NamedTuple):
+    """What happens when the training has drawn so many random numbers, whatever it was doing."""
+
+    by: str
+    at: int
+
+
+def live(loop: Loop, root: str, every: str, fate: Fate | None) -> tuple[Counter, int]:
+    """One life. Returns also how often it drew."""
     random.seed(1)
     counter = Counter()
     drawn = 0
@@ -519,15 +546,17 @@ def live(
     def count() -> float:
         nonlocal drawn
         drawn += 1
-        if drawn == crash_at:
-            raise Crash
+        if fate is not None and drawn == fate.at:
+            if fate.by == "crash":
+                raise Crash
+            run._stop.signal = signal.SIGTERM
         return draw()
 
     random.random = count
     try:
         with perdure.Run(counter=counter, dir=root, every=every) as run:
             loop(run, counter, [])
-    except Crash:
+    except (Crash, SystemExit):
         pass
     finally:
         random.random = draw
@@ -535,15 +564,46 @@ def live(
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-@pytest.mark.parametrize("every", ["1 step", "3 steps"])
-def test_a_crash_anywhere_in_any_loop_changes_nothing(loop: Any, every: str) -> None:
-    whole, places = live(loop, "whole", None, every)
+@pytest.mark.parametrize(("by", "every"), [("crash", "1 step"), ("crash", "3 steps"), ("stop", "1000 steps")])
+def test_an_end_anywhere_in_any_loop_changes_nothing(loop: Loop, by: str, every: str) -> None:
+    whole, places = live(loop, "whole", every, None)
     assert places > 3
     for place in range(1, places + 1, 2 if every == "1 step" else 1):
-        root = f"crash-{place}"
-        live(loop, root, place, every)
-        live(loop, root, place // 2 + 1, every)
-        assert live(loop, root, None, every)[0].state_dict() == whole.state_dict(), f"after a crash at {place}"
+        root = f"until-{place}"
+        live(loop, root, every, Fate(by, place))
+        live(loop, root, every, Fate(by, place // 2 + 1))
+        assert live(loop, root, every, None)[0].state_dict() == whole.state_dict(), f"ended at {place}"
+
+
+@pytest.mark.parametrize("loop", [polite_nested, polite_flat])
+def test_a_batch_in_hand_when_the_loop_is_left_for_a_stop_comes_again(loop: Loop) -> None:
+    live(loop, "stopped", "1000 steps", Fate("stop", 1))
+    assert dict(manifest_of(0, Path("stopped")).facts.position) == {"epoch": 0, "batches": 0}
+    counter, _ = live(loop, "stopped", "1000 steps", None)
+    assert [item[:2] for item in counter.items] == [(epoch, item) for epoch in range(3) for item in DATA]
+
+
+def test_a_loop_left_at_a_limit_goes_on_in_the_epoch_when_the_limit_is_raised() -> None:
+    def train_to(limit: int) -> list[Any]:
+        counter = Counter()
+        with perdure.Run(counter=counter) as run:
+            for item in run.batches(DATA, epochs=9):
+                if run.step >= limit:
+                    break
+                counter.learn(item)
+                run.report()
+        return counter.items
+
+    assert train_to(2) == DATA[:2]
+    assert train_to(2) == DATA[:2]
+    assert train_to(6) == DATA + DATA[:2]
+
+
+def test_a_stop_is_no_loss_even_of_one_step() -> None:
+    """Told to stop at any moment, it goes on behind the very last report."""
+    for place in range(1, 25):
+        counter, _ = live(flat, f"at-{place}", "1000 steps", Fate("stop", place))
+        assert steps_in(Path(f"at-{place}"))[-1] == len(counter.items)
 
 
 def test_leaving_a_loop_early_and_normally_is_an_end() -> None:
