@@ -214,6 +214,13 @@ class Kernel:
         raise Killed
 
 
+class FullDisk(Kernel):
+    """There is no room for a new file, such as the reason of a quarantine; names can still change."""
+
+    def write(self, descriptor: int, data: memoryview) -> int:
+        raise OSError(errno.ENOSPC, "no space left")
+
+
 def _discard(call: Call, result: object) -> None:
     """Close what was opened for nobody."""
     if call.name in ("open", "create"):

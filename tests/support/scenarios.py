@@ -14,7 +14,7 @@ from perdured.contract import durable
 from perdured.contract.checkpoint import Choice, choose_checkpoint, parse_name, quarantine, retain
 from perdured.contract.checkpoint.layout import parse_claim
 from support.crashes import Disk, Tree, freeze, write_tree
-from support.faults import Call, Fault, Kernel, installed
+from support.faults import Call, Fault, FullDisk, Kernel, installed
 from support.stores import commit, find_committed, is_whole
 
 
@@ -298,13 +298,6 @@ def _count_syncs() -> list[int]:
     return [number for number, call in enumerate(calls, 1) if call.name in ("fsync", "fsyncdir")]
 
 
-class _FullDisk(Kernel):
-    """There is no room for a new file, such as the reason of a quarantine; names can still change."""
-
-    def write(self, descriptor: int, data: memoryview) -> int:
-        raise OSError(errno.ENOSPC, "no space left")
-
-
 def _without_noreplace() -> Kernel:
     return Kernel(has_noreplace=False)
 
@@ -332,7 +325,7 @@ SCENARIOS = [
         _prepare_two,
         _quarantine_20,
         partial(_check_set_aside, has_reason=False),
-        _FullDisk,
+        FullDisk,
     ),
     Scenario("replacing a file", _prepare_file, _replace_file, _check_replaced),
     Scenario("creating a file", _prepare_root, _create_file, _check_created),
