@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from support.faults import Fault
+from perdured.contract.checkpoint import list_checkpoints
+from support.faults import Fault, Kernel, installed
+from support.stores import commit
 from support.sweeps import COMMIT, SWEEPS, Outcome, Sweep, check_commit, find_complaints
 
 ERRORS = [errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS]
@@ -62,3 +65,23 @@ def _check_succeeded(outcome: Outcome) -> Iterator[str]:
     if outcome.error is not None:
         yield f"it raised {outcome.error!r}"
     yield from check_commit(outcome)
+
+
+def test_a_checkpoint_that_can_neither_be_sealed_nor_moved_away_loses_its_commit(memory: Path) -> None:
+    """The last sync fails, and the rename to trash as well: then at least no reader takes it for one."""
+
+    class Failing(Kernel):
+        def fsync(self, descriptor: int) -> None:
+            if "COMMIT" in os.listdir(descriptor if os.path.isdir(f"/proc/self/fd/{descriptor}") else memory):
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            super().fsync(descriptor)
+
+        def renameat2(self, source: Path, target: Path) -> None:
+            if ".trash-" in target.name:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            super().renameat2(source, target)
+
+    commit(memory / "root", 10)
+    with installed(Failing()), pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        commit(memory / "root", 20)
+    assert [listed.step for listed in list_checkpoints(memory / "root")] == [10]

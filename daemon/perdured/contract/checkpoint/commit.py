@@ -149,9 +149,11 @@ def _seal(path: Path, seq: int, manifest_sha256: str) -> None:
 
 
 def _withdraw(path: Path) -> None:
-    with contextlib.suppress(OSError):
+    try:
         trash = move_to_trash(path)
-        empty_trash(path.parent, [trash])
-        return
-    with contextlib.suppress(OSError):
-        os.unlink(path / COMMIT)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(path / COMMIT)
+    else:
+        with contextlib.suppress(OSError):
+            empty_trash(path.parent, [trash])

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
 from perdured.contract import durable
@@ -26,9 +25,8 @@ def move_to_trash(path: Path) -> Path:
     return trash
 
 
-def empty_trash(root: Path, trash: Iterable[Path]) -> None:
+def empty_trash(root: Path, trash: list[Path]) -> None:
     """Delete for good. What cannot be deleted now stays trash for the next sweep."""
-    trash = list(trash)
     if not trash:
         return
     durable.fsync_directory(root)
