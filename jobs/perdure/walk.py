@@ -190,12 +190,12 @@ class Walk:
     def _reopen(self, data: object, source: Source, saved: Tree) -> Pass:
         place = saved["place"]
         check_kind(source, place)
+        if self._opened is not None:
+            self._hooks.on_reopen()
         if saved["end"] is None:
             if self._saved_rng is not None:
                 self._rewind = self._reported_rng = self._saved_rng
                 self._saved_rng = None
-            if self._opened is not None:
-                self._hooks.on_reopen()
             feed = source.reopen(place)
             return Pass(data, feed, feed.mark())
         end = snapshot_from_tree(saved["end"])

@@ -74,7 +74,8 @@ class Trainings:
     """The server, seen from the tests."""
 
     def __init__(self) -> None:
-        env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(TESTS)}
+        path = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")]))
+        env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
         self._server = subprocess.Popen(
             [sys.executable, "-m", "support.training"],
             stdin=subprocess.PIPE,

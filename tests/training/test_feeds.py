@@ -27,6 +27,7 @@ from torch.utils.data import (
 )
 from torch.utils.data.distributed import DistributedSampler
 
+import perdure
 from perdure.errors import CannotRestore, Misuse
 from perdure.feeds import Feed, Source, make_source
 from perdure.rng import Tree, restore_snapshot, take_snapshot
@@ -200,16 +201,21 @@ def seed(number: int) -> None:
 
 
 def take(feed: Feed, count: int) -> list[Any]:
-    return [next(feed) for _ in range(count)]
+    items = []
+    for _ in range(count):
+        items.append(next(feed))
+        disturb()
+    return items
 
 
-def rest_of(feed: Feed) -> list[Any]:
+def rest_of(feed: Feed, after_each: Callable[[], None] | None = None) -> list[Any]:
     items = []
     while True:
         try:
             items.append(next(feed))
         except StopIteration:
             return items
+        (after_each or disturb)()
 
 
 def place_of(feed: Feed) -> Tree:
@@ -304,7 +310,7 @@ def test_without_a_restart_the_batches_are_those_of_the_loader_alone(name: str) 
     seed(2)
     alone = list(LOADERS[name]())
     seed(2)
-    assert freeze(rest_of(make_source(LOADERS[name]()).open())) == freeze(alone)
+    assert freeze(rest_of(make_source(LOADERS[name]()).open(), lambda: None)) == freeze(alone)
 
 
 def test_with_workers_too_as_long_as_they_draw_nothing() -> None:
@@ -385,3 +391,33 @@ def test_a_loader_out_of_order_is_put_in_order(capsys: pytest.CaptureFixture[str
     loader = DataLoader(Numbers(), 1, num_workers=2, in_order=False)
     assert [int(batch) for batch in rest_of(make_source(loader).open())] == list(range(LENGTH))
     assert "in_order=False is ignored" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("is_given_early", [True, False])
+@pytest.mark.parametrize("reseeds", [True, False])
+def test_a_generator_goes_on_from_one_epoch_to_the_next(
+    is_given_early: bool, reseeds: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Saved between two epochs, when no pass is under way; and a script that seeds it anew is not overruled."""
+    monkeypatch.chdir(tmp_path)
+
+    def train(epochs: int, root: str) -> list[Any]:
+        source = generator()
+        loader = DataLoader(Numbers(), batch_size=4, shuffle=True, generator=source)
+        with perdure.Run(data=loader if is_given_early else None, dir=root) as run:
+            run.values.setdefault("seen", [])
+            for epoch in run.epochs(epochs):
+                if reseeds:
+                    source.manual_seed(epoch)
+                for batch in run.batches(loader):
+                    run.values["seen"].append(batch.tolist())
+                    run.report()
+        seen: list[Any] = run.values["seen"]
+        return seen
+
+    whole = train(3, "whole")
+    train(1, "parts")
+    train(2, "parts")
+    if reseeds and not is_given_early:
+        return  # it is known too late: `data=` is what it is for
+    assert train(3, "parts") == whole

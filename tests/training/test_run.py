@@ -24,6 +24,8 @@ from support.toy import Counter, Crash
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    # Thousands of checkpoints are made here; that they survive a power cut is another test's matter.
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 def steps_in(root: Path = Path("checkpoints")) -> list[int]:
@@ -449,8 +451,9 @@ def nested(run: perdure.Run, counter: Counter, trace: Trace) -> None:
     """Draws and changes state at every place where code can stand."""
     for epoch in run.epochs(3):
         counter.total += random.random()
+        scale = random.random()
         for item in run.batches(DATA):
-            counter.learn((epoch, item))
+            counter.learn((epoch, item, scale))
             counter.total += random.random()
             trace.append((run.epoch, item))
             run.report()
@@ -458,8 +461,9 @@ def nested(run: perdure.Run, counter: Counter, trace: Trace) -> None:
             run.safe_point()
         counter.total *= 2
         run.safe_point()
+        scale = random.random()
         for item in run.batches(OTHER):
-            counter.learn((epoch, "other", item))
+            counter.learn((epoch, "other", item, scale))
             run.report()
         counter.total += random.random()
 
@@ -524,9 +528,43 @@ def polite_flat(run: perdure.Run, counter: Counter, trace: Trace) -> None:
         run.report()
 
 
+class Shuffled:
+    """A loader with a state of its own, which goes from one epoch to the next."""
+
+    def __init__(self) -> None:
+        self.draw = random.Random(4)
+        self.order: list[int] | None = None
+
+    def __iter__(self) -> Iterator[int]:
+        if self.order is None:
+            self.order = self.draw.sample(range(4), 4)
+        while self.order:
+            yield self.order.pop()
+        self.order = None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"draw": self.draw.getstate(), "order": None if self.order is None else list(self.order)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.draw.setstate(state["draw"])
+        self.order = state["order"]
+
+
+def with_a_stateful_loader(run: perdure.Run, counter: Counter, trace: Trace) -> None:
+    data, other = Shuffled(), Shuffled()
+    for _ in run.epochs(3):
+        for item in run.batches(data):
+            counter.learn(item)
+            run.report()
+        counter.total += random.random()
+        for item in run.batches(other):
+            counter.learn(item)
+            run.report()
+
+
 DATA = [10, 11, 12, 13]
 OTHER = ["a", "b"]
-LOOPS = [nested, flat, own_loop, accumulating, broken_off, polite_nested, polite_flat]
+LOOPS = [nested, flat, own_loop, accumulating, broken_off, polite_nested, polite_flat, with_a_stateful_loader]
 
 
 class Fate(NamedTuple):
