@@ -219,9 +219,21 @@ def test_a_writer_with_an_old_listing_does_not_take_a_number_that_was_used(
     assert _claims(root) == [".seq-000003"]
     answers = iter([looked])
     monkeypatch.setattr(claims_module, "find_highest_seq", lambda root: next(answers, None) or find_highest_seq(root))
+    descriptors = os.listdir("/proc/self/fd")
     claim = claim_seq(root)
     release_claim(claim)
     assert claim.seq == 4
+    assert os.listdir("/proc/self/fd") == descriptors
+
+
+def test_a_number_that_cannot_be_had_is_an_error_and_no_endless_loop(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever makes every number a taken one."""
+    root.mkdir()
+    monkeypatch.setattr(claims_module, "_try_claim", lambda root, seq: None)
+    with pytest.raises(OSError, match="no sequence number"):
+        claim_seq(root)
 
 
 def test_a_claim_that_was_taken_away_before_it_was_locked_is_not_used(

@@ -50,15 +50,14 @@ def _try_claim(root: Path, seq: int) -> Claim | None:
         claim = Claim(seq, durable.create_exclusively(path))
     except FileExistsError:
         return None
+    is_ours = False
     try:
         durable.lock(claim.descriptor)
-        if _is_file_at(claim.descriptor, path) and find_highest_seq(root) == seq:
-            return claim
-    except BaseException:
-        release_claim(claim)
-        raise
-    release_claim(claim)
-    return None
+        is_ours = _is_file_at(claim.descriptor, path) and find_highest_seq(root) == seq
+    finally:
+        if not is_ours:
+            release_claim(claim)
+    return claim if is_ours else None
 
 
 def release_claim(claim: Claim) -> None:
