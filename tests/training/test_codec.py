@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import json
 import math
+import re
 import struct
 import tempfile
 import warnings
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch import nn
 
-from perdure.codec import Encoder, format_json
+from perdure.codec import _DECODERS, Encoder, format_json
 from perdure.errors import CannotSave
 from support.trees import ROOT, bytes_of, freeze, read_tree, round_trip, write_tree
 
@@ -282,3 +283,13 @@ def test_an_unknown_kind_is_an_error_and_nothing_is_run(node: Any, tmp_path: Pat
     (tmp_path / "state.json").write_bytes(format_json(node))
     with pytest.raises((KeyError, ValueError)):
         read_tree(tmp_path)
+
+
+def test_the_page_names_every_kind() -> None:
+    """Those that are encoded and decoded are those of `docs/checkpoint-format.md`."""
+    page = (Path(__file__).parents[2] / "docs" / "checkpoint-format.md").read_text(encoding="utf-8")
+    table = page.partition("| `$` |")[2].partition("\n\n")[0]
+    named = {kind for row in table.splitlines()[2:] for kind in re.findall(r"`([\w.]+)`", row.split("|")[1])}
+    of_others = {"torch.Tensor", "torch.Size", "torch.device", "torch.dtype"}
+    of_others |= {"numpy.ndarray", "numpy.generic", "numpy.dtype"}
+    assert named == set(_DECODERS) | of_others
