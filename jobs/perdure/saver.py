@@ -22,7 +22,7 @@ from perdure.state import Capture
 SERIES = "run"
 
 
-class Snapshot(NamedTuple):
+class SaveRequest(NamedTuple):
     """A state to be saved, and what the manifest says of it."""
 
     capture: Capture
@@ -69,38 +69,38 @@ class Saver:
     def is_due(self, step: int) -> bool:
         return is_due(self._settings.every, self._last, Mark(step, time.monotonic()))
 
-    def try_to_save(self, snapshot: Snapshot) -> bool:
+    def try_to_save(self, request: SaveRequest) -> bool:
         """A save that can wait; whether it succeeded."""
         try:
-            self._save(snapshot)
+            self._save(request)
         except OSError as error:
             tell(
-                f"the checkpoint of step {snapshot.step} could not be written to {self.root}; training goes on",
+                f"the checkpoint of step {request.step} could not be written to {self.root}; training goes on",
                 _explain(error),
                 "Mend the storage: until a later checkpoint succeeds, a crash costs all steps since the last one.",
             )
             return False
         finally:
-            self._last = Mark(snapshot.step, time.monotonic())
+            self._last = Mark(request.step, time.monotonic())
         return True
 
-    def save(self, snapshot: Snapshot) -> Path:
+    def save(self, request: SaveRequest) -> Path:
         """A save that cannot wait. Errors: SaveFailed."""
         try:
-            return self._save(snapshot)
+            return self._save(request)
         except OSError as error:
             raise SaveFailed(
-                f"the checkpoint of step {snapshot.step} could not be written to {self.root}",
+                f"the checkpoint of step {request.step} could not be written to {self.root}",
                 _explain(error),
                 "Mend the storage and run the job again: it goes on from the last checkpoint, which is untouched.",
             ) from error
 
-    def _save(self, snapshot: Snapshot) -> Path:
-        self._progress.tell_saving(snapshot.step)
-        facts = directory.make_facts(SERIES, healthy=snapshot.is_healthy, position=snapshot.position)
-        path = directory.commit(self.root, snapshot.step, snapshot.capture.files(), facts)
-        self._last = Mark(snapshot.step, time.monotonic())
-        self._progress.tell_saved(snapshot.step, path)
+    def _save(self, request: SaveRequest) -> Path:
+        self._progress.tell_saving(request.step)
+        facts = directory.make_facts(SERIES, healthy=request.is_healthy, position=request.position)
+        path = directory.commit(self.root, request.step, request.capture.files(), facts)
+        self._last = Mark(request.step, time.monotonic())
+        self._progress.tell_saved(request.step, path)
         directory.drop_old(self.root, self._settings.keep, self._protected)
         return path
 

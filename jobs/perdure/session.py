@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from perdure.channel import open_channel
 from perdure.errors import Misuse, tell
 from perdure.progress import Progress, is_finite
-from perdure.saver import Saver, Snapshot
+from perdure.saver import Saver, SaveRequest
 from perdure.settings import load_settings
 from perdure.signals import StopFlag
 from perdure.state import Capture, Moment, Stateful, capture_state, check_objects, restore_changed, restore_state
@@ -144,7 +144,7 @@ class Run:
         if capture is None:
             self._is_save_wanted = True
             return None
-        path = self._saver.save(self._snapshot(capture))
+        path = self._saver.save(self._request(capture))
         self._note_saved()
         return path
 
@@ -207,7 +207,7 @@ class Run:
         if self._is_stop_seen and not self._walk.is_complete:
             self._stop_now(self._find_state())
         elif self._saved != self._mark():
-            self._saver.save(self._snapshot(self._capture()))
+            self._saver.save(self._request(self._capture()))
 
     def _leave(self) -> None:
         self._is_left = True
@@ -235,14 +235,14 @@ class Run:
         if is_stopping and (capture is not None or self._walk.is_broken_off):
             self._stop_now(capture)
         elif capture is not None:
-            if self._saver.try_to_save(self._snapshot(capture)):
+            if self._saver.try_to_save(self._request(capture)):
                 self._note_saved()
             self._is_save_wanted = False
 
     def _stop_now(self, capture: Capture | None) -> NoReturn:
         """Save what is not saved, and exit. `capture` is None if the state of the last step is gone meanwhile."""
         if capture is not None and self._saved != self._mark():
-            self._saver.save(self._snapshot(capture))
+            self._saver.save(self._request(capture))
             self._note_saved()
         what = f"stopped by {self._stop.signal.name if self._stop.signal else 'request'} at step {self.step}"
         why = (
@@ -275,9 +275,9 @@ class Run:
         moment = Moment(self.step, walk.epoch, self.values, walk.rng(), walk.to_tree())
         return capture_state(self._objects, moment)
 
-    def _snapshot(self, capture: Capture) -> Snapshot:
+    def _request(self, capture: Capture) -> SaveRequest:
         position = {"epoch": self._walk.epoch, "batches": self._walk.batches}
-        return Snapshot(capture, self.step, position, self._loss is None or is_finite(self._loss))
+        return SaveRequest(capture, self.step, position, self._loss is None or is_finite(self._loss))
 
     def _mark(self) -> _Mark:
         return (self.step, *self._walk.mark())
