@@ -140,6 +140,31 @@ def test_each_is_read_once_by_a_process_and_again_when_it_was_written_to(root: P
     assert _steps(root) == [50, 40, 30, 25]  # 30 has other bytes now, so it does not count
 
 
+def test_what_was_verified_counts_only_while_it_is_complete(root: Path) -> None:
+    """Names and sizes are looked at each time."""
+    paths = _commit_steps(root, 10, 20, 30)
+    retain(root, 2)
+    (paths[2] / "extra").touch()
+    _commit_steps(root, 40, 50)
+    retain(root, 3)
+    assert _steps(root) == [50, 40, 30, 20]
+
+
+def test_one_that_vanishes_while_it_is_looked_at_does_not_count(root: Path) -> None:
+    """Nothing goes on its word, and nothing is raised."""
+    paths = _commit_steps(root, 10, 20, 30)
+
+    class Vanishing(Kernel):
+        def lstat(self, path: object) -> os.stat_result:
+            if path == paths[2] / "a.bin":
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+            return super().lstat(path)
+
+    with installed(Vanishing()):
+        assert retain(root, 2) == []
+    assert _steps(root) == [30, 20, 10]
+
+
 def test_when_nothing_can_go_nothing_is_read(root: Path) -> None:
     _commit_steps(root, 10, 20)
     with installed(Kernel()) as kernel:

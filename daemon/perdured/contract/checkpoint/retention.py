@@ -89,12 +89,9 @@ def _is_verified(path: Path, manifest: Manifest) -> bool:
         identity = _identify(path, manifest)
     except OSError:
         return False
-    if identity in _verified:
-        return True
-    if verify_checkpoint(path).is_valid:
+    if identity not in _verified and verify_checkpoint(path).is_valid:
         _verified.add(identity)
-        return True
-    return False
+    return identity in _verified
 
 
 def _identify(path: Path, manifest: Manifest) -> _Identity:
