@@ -95,6 +95,21 @@ def test_a_disk_that_fills_up_keeps_the_older_one_and_works_again_with_room(tmp_
 
 
 @pytest.mark.root
+def test_the_room_that_a_killed_writer_took_is_given_back_before_it_is_needed(tmp_path: Path) -> None:
+    """Otherwise a job killed while saving could never save again."""
+    mount = tmp_path / "small"
+    try:
+        with small_tmpfs(mount, "2m"):
+            commit(mount / "root", 10)
+            left = mount / "root" / ".tmp-000002-0123456789ab"
+            left.mkdir()
+            (left / "a.bin").write_bytes(bytes(1_500_000))
+            commit_checkpoint(mount / "root", 20, {"a.bin": [bytes(1_500_000)]}, facts_of())
+    except NoDisk as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.mark.root
 def test_a_disk_gone_read_only_still_gives_the_newest(tmp_path: Path) -> None:
     """Choosing writes nothing, so it works there."""
     mount = tmp_path / "small"

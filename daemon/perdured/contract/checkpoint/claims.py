@@ -13,7 +13,8 @@ told to anybody.
 
 The writer holds the claim's lock while it writes, so that its `.tmp-<n>-…` is known to be alive; the kernel lets go
 when it dies. A claim is removed only by who holds its lock, and a writer checks, with the lock in hand, that its
-claim is still the file of that name. Where there are no locks, every writer counts as alive and nothing is swept.
+claim is still the file of that name. Where there are no locks, every writer counts as alive and nothing is swept. A
+child that was forked during a commit shares the lock, so what the commit left is swept only after the child's end.
 """
 
 from __future__ import annotations
