@@ -12,8 +12,10 @@ limit: torch.save with its CRC switched off is not recognised.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
+import stat
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +27,8 @@ from .contract.checkpoint.store import list_checkpoints, retain
 from .contract.checkpoint.verify import verify_checkpoint
 from .submission import Submission
 
+_log = logging.getLogger("perdured")
+
 QUIET = 2.0
 _BLOCK = 4 << 20
 
@@ -35,6 +39,11 @@ class Version(NamedTuple):
     name: str
     mtime_ns: int
     length: int
+
+
+class Found(NamedTuple):
+    path: Path
+    version: Version
 
 
 class ForeignFiles:
@@ -59,18 +68,19 @@ class ForeignFiles:
 
     def commit_new_ones(self, attempt: int, now: float) -> int:
         """Commits each finished version that is not in the store yet; returns how many."""
-        new = [path for path in self._find() if _version(path) not in self._done and is_finished(path, now)]
-        return sum(self._commit(path, attempt) for path in new)
+        new = [found for found in self._find() if found.version not in self._done and is_finished(found.path, now)]
+        return sum(self._commit(path, version, attempt) for path, version in new)
 
-    def _find(self) -> list[Path]:
+    def _find(self) -> list[Found]:
+        """In the order in which they were saved."""
         pattern, start = Path(self._pattern), self._workdir
         if pattern.is_absolute():
             start, pattern = Path(pattern.anchor), pattern.relative_to(pattern.anchor)
-        found = [p for p in start.glob(str(pattern)) if p.is_file() and self._root not in p.parents]
-        return sorted(found, key=lambda p: (self._number_of(p) or 0, p.stat().st_mtime_ns))
+        paths = [path for path in start.glob(str(pattern)) if self._root not in path.parents]
+        found = [Found(path, version) for path in paths if (version := _look_at(path)) is not None]
+        return sorted(found, key=lambda each: (self._number_of(each.path) or 0, each.version.mtime_ns))
 
-    def _commit(self, path: Path, attempt: int) -> bool:
-        version = _version(path)
+    def _commit(self, path: Path, version: Version, attempt: int) -> bool:
         facts = Facts(
             job=self._job,
             attempt=attempt,
@@ -81,6 +91,9 @@ class ForeignFiles:
         try:
             commit_checkpoint(self._root, self._step_of(path), {path.name: _read_unchanged(path, version)}, facts)
         except ChangedWhileCopied:
+            return False
+        except OSError as error:  # the job must not go unsupervised meanwhile
+            _log.warning("%s could not be kept as a checkpoint yet: %s", path, error)
             return False
         self._done.add(version)
         retain(self._root, self._keep)
@@ -119,23 +132,27 @@ def is_finished(path: Path, now: float) -> bool:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 return archive.testzip() is None
-        stat = path.stat()
+        status = path.stat()
         with path.open("rb") as file:
             torn_zip = file.read(2) == b"PK"
-        return stat.st_size > 0 and not torn_zip and now - stat.st_mtime > QUIET
+        return status.st_size > 0 and not torn_zip and now - status.st_mtime > QUIET
     except (OSError, zipfile.BadZipFile, NotImplementedError):
         return False
 
 
-def _version(path: Path) -> Version:
-    stat = path.stat()
-    return Version(path.name, stat.st_mtime_ns, stat.st_size)
+def _look_at(path: Path) -> Version | None:
+    """None when it is no regular file, or is gone: programs delete their old ones."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return Version(path.name, status.st_mtime_ns, status.st_size) if stat.S_ISREG(status.st_mode) else None
 
 
 def _read_unchanged(path: Path, version: Version) -> Iterator[bytes]:
     with path.open("rb") as file:
         while block := file.read(_BLOCK):
             yield block
-        stat = os.fstat(file.fileno())
-    if _version(path) != version or (stat.st_mtime_ns, stat.st_size) != version[1:]:
+        status = os.fstat(file.fileno())
+    if _look_at(path) != version or (status.st_mtime_ns, status.st_size) != version[1:]:
         raise ChangedWhileCopied(path)

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .contract import environment
+from .contract.checkpoint.layout import QUARANTINE
 from .contract.checkpoint.store import Choice, choose_checkpoint, list_checkpoints, quarantine
-from .contract.checkpoint.verify import Problem
+from .contract.checkpoint.verify import Verdict
 from .contract.durable import make_directories
 from .core.actions import Launch
 from .core.events import Event
@@ -40,7 +41,7 @@ class Prepared(NamedTuple):
 def find_fault(submission: Submission) -> Refused | None:
     """What stands in the way of running there at all, in words; None when nothing does."""
     workdir, root = Path(submission.workdir), submission.checkpoint_dir
-    if not workdir.is_dir():
+    if not os.path.isdir(workdir):  # which takes a name that is too long for one that is not there
         return _refuse(f"the workdir {workdir} does not exist; make it, or change `workdir`")
     if not os.access(workdir, os.R_OK | os.X_OK):
         return _refuse(f"the workdir {workdir} may not be entered by uid {os.geteuid()}; change its permissions")
@@ -68,22 +69,35 @@ def prepare_ground(job: Job, launch: Launch) -> Prepared:
         events = _set_old_ones_aside(root, job.id)
         return Prepared(_describe_start(job, launch, None), events)
     choice = choose_checkpoint(root)
-    events = tuple(_put_in_quarantine(path, verdict.problems) for path, verdict in choice.rejected)
-    if choice.chosen is None and choice.existed:
+    events = tuple(_put_in_quarantine(path, verdict) for path, verdict in choice.rejected)
+    had_some = choice.existed or (_has_quarantined(root) and not job.submission.spec.fresh_start)
+    if choice.chosen is None and had_some:
         return Prepared(_refuse_blind_start(root, choice), events)
     return Prepared(_describe_start(job, launch, choice), events)
 
 
 def _refuse_blind_start(root: Path, choice: Choice) -> Refused:
-    why = f"no valid checkpoint is left in {root}, and there were some: see {root / 'quarantine'}"
-    if not choice.rejected:
-        why = f"no checkpoint in {root} can be resumed from: all are marked unhealthy, or a newer Perdure wrote them"
+    why = f"no valid checkpoint is left in {root}, and there were some: see {root / QUARANTINE}"
+    if choice.stopped_by is not None:
+        path, verdict = choice.stopped_by
+        why = f"{path} may be whole and cannot be judged ({_say_problems(verdict)})"
+    elif choice.existed and not choice.rejected:
+        why = f"no checkpoint in {root} can be resumed from: all are marked unhealthy"
     todo = "bring one back, or set `fresh_start = true` to begin again at step 0"
     return Refused(why=f"{why}; {todo}", permanent=True)
 
 
-def _put_in_quarantine(path: Path, problems: tuple[Problem, ...]) -> Event:
-    what = "; ".join(f"{p.file}: {p.what}" for p in problems[:3]) or "not valid"
+def _has_quarantined(root: Path) -> bool:
+    """Also what an earlier start had found: it may have been cut short right after, or have been refused."""
+    return any(path.is_dir() for path in (root / QUARANTINE).glob("step-*"))
+
+
+def _say_problems(verdict: Verdict) -> str:
+    return "; ".join(f"{p.file}: {p.what}" for p in verdict.problems[:3]) or "not valid"
+
+
+def _put_in_quarantine(path: Path, verdict: Verdict) -> Event:
+    what = _say_problems(verdict)
     moved = quarantine(path, what)
     return Event(kind="quarantined", text=f"{path.name} is broken ({what}); kept as {moved}, an older one is used")
 

@@ -68,12 +68,12 @@ def _take_lock(state: StateDir) -> int:
 
 
 def _open_registry(state: StateDir, clock: Clock) -> Registry:
-    is_new = not state.registry.exists()
     registry, aside = open_registry(state.registry)
     if aside is not None:
-        _log.warning("the registry was broken; it is kept as %s and made anew from %s", aside, state.jobs)
-    if is_new or aside is not None:
+        _log.warning("it is kept as %s, and made anew from %s", aside, state.jobs)
+    if not registry.is_complete:
         count = rebuild_registry(registry, state, clock())
+        registry.mark_complete()
         if count:
             _log.warning("found %d jobs again on the disk", count)
     return registry

@@ -12,10 +12,12 @@ from pathlib import Path
 
 from .contract.durable import load_json
 from .core.events import Event
-from .core.record import AttemptRecord, JobRecord, Phase, Queued, Running, Wish
+from .core.observation import AttemptSeen, Ended, Lost
+from .core.record import AttemptRecord, JobRecord, Starting, Wish
 from .core.spec import Spec
-from .keeper.records import ExitRecord, load_exit
+from .core.words import say_end
 from .paths import StateDir
+from .processes import observe_attempt
 from .registry import Registry
 from .submission import Submission
 
@@ -42,30 +44,31 @@ def _read_job(directory: Path, now: float) -> tuple[Submission, JobRecord]:
         raise TypeError("submission.json holds no object")
     submission = Submission(Spec.model_validate(content["spec"]), dict(content["env"]), str(content["workdir"]))
     numbers = sorted(int(path.name) for path in directory.glob("attempts/*") if path.name.isdecimal())
-    attempts = tuple(_read_attempt(directory / "attempts" / str(number), number) for number in numbers)
-    phase: Phase = Running(attempt=numbers[-1]) if numbers else Queued()
-    submitted_at = float(content.get("submitted_at", now))
-    record = JobRecord(id=directory.name, name=submission.spec.job_name, submitted_at=submitted_at, phase=phase)
-    return submission, record.but(
-        attempts=attempts, reason="found again on the disk", wish=_wish_of(directory, numbers)
+    seen = {number: observe_attempt(directory / "attempts" / str(number)) for number in numbers}
+    record = JobRecord(
+        id=directory.name,
+        name=submission.spec.job_name,
+        submitted_at=float(content.get("submitted_at", now)),
+        reason="found again on the disk",
     )
+    if not numbers:
+        return submission, record
+    last = numbers[-1]
+    attempts = (*(_describe(number, seen[number]) for number in numbers[:-1]), AttemptRecord(number=last))
+    return submission, record.but(phase=Starting(attempt=last), attempts=attempts, wish=_wish_after(seen[last]))
 
 
-def _wish_of(directory: Path, numbers: list[int]) -> Wish:
+def _wish_after(seen: AttemptSeen) -> Wish:
     """A job that was stopped by hand stays stopped."""
-    end = _load_exit(directory / "attempts" / str(numbers[-1])) if numbers else None
-    return "stop" if end is not None and end.stop_reason == "stop" else "run"
+    return "stop" if isinstance(seen, Ended) and seen.exit.stop_reason == "stop" else "run"
 
 
-def _read_attempt(directory: Path, number: int) -> AttemptRecord:
-    end = _load_exit(directory)
-    if end is None:
-        return AttemptRecord(number=number)
-    return AttemptRecord(number=number, exit_code=end.exit_code, signal=end.signal, ended_at=end.at)
-
-
-def _load_exit(directory: Path) -> ExitRecord | None:
-    try:
-        return load_exit(directory)
-    except (OSError, ValueError):
-        return None
+def _describe(number: int, seen: AttemptSeen) -> AttemptRecord:
+    """An attempt that others followed."""
+    record = AttemptRecord(number=number, cause=say_end(seen))
+    if isinstance(seen, Ended):
+        exit = seen.exit
+        record = record.model_copy(update={"exit_code": exit.exit_code, "signal": exit.signal, "ended_at": exit.at})
+    if isinstance(seen, Ended | Lost):
+        record = record.model_copy(update={"pid": seen.pid, "started_at": seen.started_at})
+    return record

@@ -7,9 +7,12 @@ guessed at. A file that is no database any more is set aside under a name of its
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
+import logging
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,15 +25,17 @@ from .submission import Submission
 
 SCHEMA_VERSION = 1
 
+_log = logging.getLogger("perdured")
+
 _SCHEMA = """
-CREATE TABLE jobs (
+CREATE TABLE IF NOT EXISTS jobs (
     id TEXT PRIMARY KEY, name TEXT NOT NULL, workdir TEXT NOT NULL,
     spec TEXT NOT NULL, env TEXT NOT NULL, record TEXT NOT NULL
 ) STRICT;
-CREATE TABLE events (
+CREATE TABLE IF NOT EXISTS events (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, job TEXT NOT NULL, event TEXT NOT NULL
 ) STRICT;
-CREATE INDEX events_of_job ON events (job, seq);
+CREATE INDEX IF NOT EXISTS events_of_job ON events (job, seq);
 """
 
 
@@ -46,31 +51,39 @@ class StateTooNew(PerdureError):
     exit_status = 125
 
 
+class RegistryUnusable(PerdureError):
+    """The disk, a permission or a lock stands in the way; the file itself may be all right."""
+
+
 class Registry:
     """One writer: the daemon that holds the state directory's lock."""
 
     def __init__(self, path: Path) -> None:
+        if not path.exists():
+            path.touch(mode=0o600)  # it holds the jobs' environments; its journals take over the mode
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
-            self._prepare(path)
+            self._prepare()
         except BaseException:
             self._db.close()
             raise
 
-    def _prepare(self, path: Path) -> None:
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version > SCHEMA_VERSION:
-            raise StateTooNew(
-                f"The state in {path.parent} was written by a newer Perdure (schema {version}).",
-                f"This version reads schemas up to {SCHEMA_VERSION}, and guessing could lose jobs.",
-                "Install the newer version again, or use another --state-dir. Nothing was changed.",
-            )
+    def _prepare(self) -> None:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
-        if version == 0:
-            self._db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        if not self.is_complete:
+            self._db.executescript(_SCHEMA)
         if self._db.execute("PRAGMA quick_check").fetchone()[0] != "ok":
             raise sqlite3.DatabaseError("quick_check failed")
+        self.load_jobs()
+
+    @property
+    def is_complete(self) -> bool:
+        """False for a new one, or an empty file, until every job that the disk knows has been taken in."""
+        return bool(self._db.execute("PRAGMA user_version").fetchone()[0])
+
+    def mark_complete(self) -> None:
+        self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def close(self) -> None:
         self._db.close()
@@ -134,7 +147,12 @@ class _Transaction:
         self._db.execute("BEGIN IMMEDIATE")
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._db.execute("COMMIT" if kind is None else "ROLLBACK")
+        try:
+            if kind is None:
+                self._db.execute("COMMIT")
+        finally:
+            if self._db.in_transaction:  # a full disk may or may not have ended it
+                self._db.execute("ROLLBACK")
 
 
 def _load_job(spec: str, env: str, workdir: str, record: str) -> tuple[Submission, JobRecord]:
@@ -143,16 +161,42 @@ def _load_job(spec: str, env: str, workdir: str, record: str) -> tuple[Submissio
 
 
 def open_registry(path: Path) -> tuple[Registry, Path | None]:
-    """The registry, and where a broken one was set aside, if it was: the caller then rebuilds."""
+    """The registry, and where a broken one was set aside, if it was. The caller fills one that is not complete.
+
+    Raises StateTooNew and RegistryUnusable, and has changed nothing then.
+    """
     try:
+        _refuse_newer(path)
         return Registry(path), None
-    except sqlite3.DatabaseError:
-        aside = next(p for p in _names_aside(path) if not p.exists())
-        rename_noreplace(path, aside)
-        for suffix in ("-wal", "-shm"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
-        return Registry(path), aside
+    except sqlite3.OperationalError as error:
+        what = f"The registry {path} cannot be used."
+        todo = "Mend that and start again. A registry that is moved away is made anew from the jobs beside it."
+        raise RegistryUnusable(what, f"SQLite says: {error}.", todo) from error
+    except (sqlite3.DatabaseError, ValueError) as error:
+        _log.warning("the registry is broken: %s", error)
+        return _set_aside(path)
 
 
-def _names_aside(path: Path) -> Iterator[Path]:
-    return (path.with_name(f"{path.name}.broken-{n}") for n in range(1, 10_000))
+def _refuse_newer(path: Path) -> None:
+    """Opened for reading only, since merely closing a database that was opened may rewrite it."""
+    if not path.exists():
+        return
+    with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > SCHEMA_VERSION:
+        raise StateTooNew(
+            f"The state in {path.parent} was written by a newer Perdure (schema {version}).",
+            f"This version reads schemas up to {SCHEMA_VERSION}, and guessing could lose jobs.",
+            "Install the newer version again, or use another --state-dir. Nothing was changed.",
+        )
+
+
+def _set_aside(path: Path) -> tuple[Registry, Path]:
+    """Its journal goes first: beside another database it would be taken for that one's."""
+    number = next(n for n in itertools.count(1) if not any(path.parent.glob(f"{path.name}.broken-{n}*")))
+    aside = path.with_name(f"{path.name}.broken-{number}")
+    for suffix in ("-wal", "-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            rename_noreplace(path.with_name(path.name + suffix), aside.with_name(aside.name + suffix))
+    rename_noreplace(path, aside)
+    return Registry(path), aside

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Literal
@@ -17,6 +18,7 @@ from .contract.checkpoint.store import Listed, list_checkpoints
 from .contract.checkpoint.verify import verify_checkpoint
 from .contract.durable import make_directories, write_file
 from .core.events import Event
+from .core.policy import wish_on_return
 from .core.record import JobRecord, Wish
 from .core.spec import list_unserved
 from .effects import make_job_id
@@ -52,8 +54,9 @@ class Service:
         for submission, record in self._registry.load_jobs():
             job = Job(submission, record)
             self._loop.add(job)
-            if resume_parked and record.phase.kind == "parked":
-                self._loop.wish(job, "restart", Event(kind="asked", text="the machine is back: going on"))
+            wish = wish_on_return(record)
+            if wish != record.wish and (resume_parked or not record.is_resting):
+                self._loop.wish(job, wish, Event(kind="asked", text="the machine is back: going on"))
 
     async def close(self) -> None:
         """Leaves the jobs to their keepers."""
@@ -87,7 +90,7 @@ class Service:
         _refuse_nonsense(job.record, wish)
         if wish == "save":
             self._ask_save(job)
-        elif not (wish in ("stop", "park") and job.record.is_resting):
+        elif not _is_fulfilled(job.record, wish):
             if wish in ("resume", "restart") and job.record.is_resting:
                 self._refuse_shared_checkpoints(job.submission)
             self._loop.wish(job, _WISHES[wish], Event(kind="asked", text=f"asked to {wish}"))
@@ -170,11 +173,11 @@ class Service:
 
     def _refuse_shared_checkpoints(self, submission: Submission) -> None:
         """Two writers on one checkpoint directory must be impossible."""
-        root = submission.checkpoint_dir.resolve()
+        root = os.path.realpath(submission.checkpoint_dir)
         for other in self._loop.jobs.values():
             if other.submission is submission or other.record.is_resting:
                 continue
-            if other.submission.checkpoint_dir.resolve() == root:
+            if os.path.realpath(other.submission.checkpoint_dir) == root:
                 raise WrongState(
                     f"Job {other.id} ({other.record.name}) already writes its checkpoints to {root}.",
                     "Two jobs on one checkpoint directory would resume from each other's state.",
@@ -196,6 +199,11 @@ class Service:
         log = log_of(self._state.output(job.id, job.number)) if job.number else None
         place = Place(workdir=job.submission.workdir, checkpoint_dir=str(job.submission.checkpoint_dir), log=log)
         return describe_job(job.record, self._loop.observe(job), place, self._clock())
+
+
+def _is_fulfilled(record: JobRecord, wish: Ask) -> bool:
+    """A parked job is not stopped yet: it would go on with the next start of the daemon."""
+    return record.is_resting and (wish == "park" or (wish == "stop" and record.phase.kind != "parked"))
 
 
 def _refuse_nonsense(record: JobRecord, wish: Ask) -> None:

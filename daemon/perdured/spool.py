@@ -8,14 +8,18 @@ since there is no submitter's shell to capture.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import sqlite3
 from pathlib import Path
 
 from .contract.durable import make_directories, rename_noreplace, write_file
-from .errors import PerdureError
+from .errors import BadUsage, PerdureError
 from .service import Service
 from .submission import parse_submission
 from .watching import Watcher
+
+_log = logging.getLogger("perdured")
 
 MAX_SPEC = 1 << 20
 _BARE = ("HOME", "USER", "LOGNAME", "PATH", "LANG", "LC_ALL", "SHELL", "TMPDIR")
@@ -44,13 +48,20 @@ class Spool:
             self._watcher.close()
 
     async def _take(self, path: Path) -> None:
+        """What is wrong with the spec is told beside it. What is wrong with the disk leaves it where it is."""
+        try:
+            await self._submit(path)
+        except FileNotFoundError:
+            _log.info("%s went away before it was read", path)
+        except (OSError, sqlite3.Error) as error:
+            _log.error("%s is left in the spool until something else arrives: %s", path, error)
+
+    async def _submit(self, path: Path) -> None:
         try:
             text = _read_spec(path)
             env = {name: os.environ[name] for name in _BARE if name in os.environ}
             job = await self._service.submit(parse_submission(text, workdir=Path.home(), env=env))
-        except FileNotFoundError:
-            return
-        except (PerdureError, UnicodeDecodeError) as error:
+        except PerdureError as error:
             moved = _move(path, self._directory / "rejected")
             write_file(moved.with_name(moved.name + ".reason"), f"{error}\n".encode())
         else:
@@ -58,21 +69,23 @@ class Spool:
 
 
 def _read_spec(path: Path) -> str:
+    todo = "Put a spec in TOML, in UTF-8, into the spool."
     if path.stat().st_size > MAX_SPEC:
-        raise PerdureError(f"{path.name} is too large for a spec.", f"It has over {MAX_SPEC} bytes.", "Shorten it.")
-    return path.read_text(encoding="utf-8")
+        raise BadUsage(f"{path.name} is too large for a spec.", f"It has over {MAX_SPEC} bytes.", todo)
+    try:
+        return path.read_text(encoding="utf-8")
+    except (UnicodeDecodeError, IsADirectoryError, PermissionError) as error:
+        raise BadUsage(f"{path.name} cannot be read.", str(error), todo) from None
 
 
 def _move(path: Path, folder: Path, prefix: str = "") -> Path:
     """Into the folder, under a name that is free there: nothing is overwritten."""
-    for name in _free_names(prefix + path.name):
+    target, number = folder / f"{prefix}{path.name}", 1
+    while True:
         try:
-            rename_noreplace(path, folder / name)
+            rename_noreplace(path, target)
         except FileExistsError:
-            continue
-        return folder / name
-    raise AssertionError("unreachable: the names never end")
-
-
-def _free_names(name: str) -> list[str]:
-    return [name, *(f"{n}-{name}" for n in range(2, 10_000))]
+            number += 1
+            target = folder / f"{prefix}{number}-{path.name}"
+        else:
+            return target

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,7 @@ def parse_submission(text: str, *, workdir: Path, env: Mapping[str, str]) -> Sub
         spec = parse_spec(text)
     except InvalidSpec as error:
         raise _explain(error) from None
-    return Submission(spec, {**env, **spec.env}, str((workdir / spec.workdir).resolve()))
+    return Submission(spec, {**env, **spec.env}, os.path.realpath(workdir / spec.workdir))
 
 
 def _explain(error: InvalidSpec) -> InvalidSubmission:
