@@ -2,7 +2,9 @@
 job directories, and no checkpoint is known only here.
 
 WAL with synchronous=FULL, so a commit that returned survives a power cut. A newer version's schema is refused, not
-guessed at. A file that is no database any more is set aside under a name of its own and never deleted.
+guessed at. A file that is no database any more, or whose rows make no sense, is set aside under a name of its own and
+never deleted. The schema's version is written last, when every job on the disk has been taken in: a registry without it
+is filled again.
 """
 
 from __future__ import annotations
@@ -31,10 +33,10 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
     id TEXT PRIMARY KEY, name TEXT NOT NULL, workdir TEXT NOT NULL,
     spec TEXT NOT NULL, env TEXT NOT NULL, record TEXT NOT NULL
-) STRICT;
+);
 CREATE TABLE IF NOT EXISTS events (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, job TEXT NOT NULL, event TEXT NOT NULL
-) STRICT;
+);
 CREATE INDEX IF NOT EXISTS events_of_job ON events (job, seq);
 """
 
@@ -181,7 +183,9 @@ def _refuse_newer(path: Path) -> None:
     """Opened for reading only, since merely closing a database that was opened may rewrite it."""
     if not path.exists():
         return
-    with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+    has_journal = path.with_name(path.name + "-wal").exists()
+    how = "mode=ro" if has_journal else "immutable=1"  # the former would leave an empty journal behind
+    with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True)) as db:
         version = db.execute("PRAGMA user_version").fetchone()[0]
     if version > SCHEMA_VERSION:
         raise StateTooNew(
