@@ -132,10 +132,9 @@ def is_finished(path: Path, now: float) -> bool:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 return archive.testzip() is None
-        status = path.stat()
         with path.open("rb") as file:
-            torn_zip = file.read(2) == b"PK"
-        return status.st_size > 0 and not torn_zip and now - status.st_mtime > QUIET
+            is_torn_zip = b"PK".startswith(file.read(2))  # an empty file is the beginning of anything
+        return not is_torn_zip and now - path.stat().st_mtime > QUIET
     except (OSError, zipfile.BadZipFile, NotImplementedError):
         return False
 

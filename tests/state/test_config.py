@@ -1,0 +1,89 @@
+"""The daemon's own settings: the command line over the environment over a file over the defaults."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+import pytest
+
+from perdured.config import Config, load_config
+from perdured.errors import BadUsage
+
+
+def given(config: Path | None = None, **options: object) -> argparse.Namespace:
+    usual = {"config": config, "state_dir": None, "socket": None, "on_stop": None}
+    return argparse.Namespace(**(usual | options))
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "perdured.toml"
+    path.write_text('state_dir = "/of/the/file"\nsocket = "/file.sock"\non_stop = "park"')
+    return path
+
+
+def test_a_file_gives_what_the_command_line_leaves_open(file: Path) -> None:
+    assert load_config(given(file)) == Config(Path("/of/the/file"), Path("/file.sock"), "park")
+    config = load_config(given(file, state_dir=Path("/given"), on_stop="leave"))
+    assert config == Config(Path("/given"), Path("/file.sock"), "leave")
+
+
+def test_the_environment_gives_what_neither_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERDURE_STATE_DIR", "/of/the/environment")
+    monkeypatch.setenv("PERDURE_SOCKET_PATH", "/environment.sock")
+    assert load_config(given()) == Config(Path("/of/the/environment"), Path("/environment.sock"), "auto")
+
+
+def test_the_defaults_of_a_user_follow_xdg(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setenv("XDG_STATE_HOME", "/home/me/state")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/1000")
+    config = load_config(given())
+    assert (config.state_dir, config.socket) == (
+        Path("/home/me/state/perdure"),
+        Path("/run/user/1000/perdure/perdured.sock"),
+    )
+
+
+def test_the_defaults_of_root_are_the_systems(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setenv("XDG_STATE_HOME", "/root/state")
+    config = load_config(given())
+    assert (config.state_dir, config.socket) == (Path("/var/lib/perdure"), Path("/run/perdure/perdured.sock"))
+
+
+def test_relative_places_are_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The keeper changes to another directory; what it is told must not depend on where it is."""
+    monkeypatch.chdir(tmp_path)
+    assert load_config(given(state_dir=Path("state"))).state_dir == tmp_path / "state"
+
+
+@pytest.mark.parametrize(
+    ("content", "what", "why"),
+    [
+        (b"state_dir = \n", "is not TOML", "line 1"),
+        (b"\xff\xfe", "is not TOML", "utf-8"),
+        (b"on_stop = 'never'", "has errors", "on_stop"),
+        (b"statedir = '/x'", "has errors", "statedir"),
+        (b"state_dir = 3\nsocket = 4", "has errors", "socket"),
+    ],
+)
+def test_a_wrong_file_is_told_in_three_lines(tmp_path: Path, content: bytes, what: str, why: str) -> None:
+    path = tmp_path / "perdured.toml"
+    path.write_bytes(content)
+    with pytest.raises(BadUsage) as refused:
+        load_config(given(path))
+    lines = str(refused.value).splitlines()
+    assert what in lines[0]
+    assert str(path) in lines[0]
+    assert why in lines[1]
+    assert "on_stop" in lines[-1]
+    assert len(lines) == 3
+
+
+@pytest.mark.parametrize("name", ["missing.toml", "."])
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BadUsage, match="cannot be read"):
+        load_config(given(tmp_path / name))
