@@ -99,7 +99,7 @@ def _say_problems(verdict: Verdict) -> str:
 def _put_in_quarantine(path: Path, verdict: Verdict) -> Event:
     what = _say_problems(verdict)
     moved = quarantine(path, what)
-    return Event(kind="quarantined", text=f"{path.name} is broken ({what}); kept as {moved}, an older one is used")
+    return Event(kind="quarantined", text=f"{path.name} is broken ({what}) and is kept as {moved}")
 
 
 def _set_old_ones_aside(root: Path, job: str) -> tuple[Event, ...]:
@@ -107,7 +107,7 @@ def _set_old_ones_aside(root: Path, job: str) -> tuple[Event, ...]:
     old = list_checkpoints(root)
     for listed in old:
         quarantine(listed.path, f"set aside: job {job} was submitted with fresh_start = true")
-    text = f"fresh start: {len(old)} older checkpoints were set aside in {root / 'quarantine'}"
+    text = f"fresh start: {len(old)} older checkpoints were set aside in {root / QUARANTINE}"
     return (Event(kind="quarantined", text=text),) if old else ()
 
 

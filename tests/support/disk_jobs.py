@@ -24,7 +24,7 @@ def make_submission(workdir: Path, text: str = "", env: dict[str, str] | None = 
     return Submission(make_spec(text), env if env is not None else {"PATH": os.defpath}, str(workdir))
 
 
-def make_job(workdir: Path, text: str = "", record: JobRecord | None = None, **env: str) -> Job:
+def make_job(workdir: Path, text: str = "", record: JobRecord | None = None, env: dict[str, str] | None = None) -> Job:
     return Job(make_submission(workdir, text, env), record or make_record())
 
 

@@ -1,0 +1,217 @@
+"""The verbs on jobs that have no process: what a start of the daemon takes up, what parking, stopping, removing mean.
+
+A workdir that is not there keeps every launch from starting anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from perdured.clock import start_clock
+from perdured.core.record import JobRecord, Wish
+from perdured.errors import NoSuchJob, WrongState
+from perdured.paths import StateDir
+from perdured.registry import Registry
+from perdured.service import Service
+from support.disk_jobs import make_submission, save_submission
+from support.jobs import PHASES, make_record
+
+CEILING = 20.0
+
+
+class Home:
+    """A state directory, for one daemon after the other."""
+
+    def __init__(self, root: Path) -> None:
+        self.state = StateDir(root / "state")
+        self.state.jobs.mkdir(parents=True)
+        self.nowhere = root / "nowhere"
+        self.registry = Registry(self.state.registry)
+
+    def put(self, phase: str, id: str = "job", *, wish: Wish = "run") -> None:
+        submission = make_submission(self.nowhere / id)
+        record = make_record(PHASES[phase], id=id, wish=wish, name=id)
+        save_submission(self.state, id, submission)
+        self.registry.save_submission(submission, record, [], 0.0)
+
+    def records(self) -> dict[str, JobRecord]:
+        return {record.id: record for _, record in self.registry.load_jobs()}
+
+    def serve(self, talk: Callable[[Service], Awaitable[None]], *, resume_parked: bool = True) -> None:
+        asyncio.run(self._serve(talk, resume_parked))
+
+    async def _serve(self, talk: Callable[[Service], Awaitable[None]], resume_parked: bool) -> None:
+        service = Service(self.state, self.registry, start_clock())
+        await service.start(resume_parked=resume_parked)
+        try:
+            await asyncio.wait_for(talk(service), CEILING)
+        finally:
+            await service.close()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    home = Home(tmp_path)
+    yield home
+    home.registry.close()
+
+
+def until(condition: Callable[[Service], bool]) -> Callable[[Service], Awaitable[None]]:
+    async def talk(service: Service) -> None:
+        for _ in range(1000):
+            if condition(service):
+                return
+            await asyncio.sleep(0.01)
+        pytest.fail("waited in vain")
+
+    return talk
+
+
+async def nothing(service: Service) -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def is_tried(service: Service) -> bool:
+    """It was started, and refused for want of its workdir."""
+    return service.show("job").state == "waiting"
+
+
+def test_what_was_parked_goes_on_when_the_daemon_starts(home: Home) -> None:
+    home.put("parked")
+    home.serve(until(is_tried))
+    assert home.records()["job"].attempts[-1].number == 2
+
+
+def test_what_was_parked_stays_where_only_one_job_is_run(home: Home) -> None:
+    home.put("parked")
+    home.serve(nothing, resume_parked=False)
+    assert home.records()["job"].phase.kind == "parked"
+
+
+def test_what_was_to_be_parked_when_the_machine_went_down_is_not_parked_when_it_is_back(home: Home) -> None:
+    """Nobody would ask for it any more, and it would lie there until the next start of the daemon."""
+    home.put("waiting", wish="park")
+    home.serve(until(lambda service: service.show("job").reason.startswith("waiting")))
+    assert home.records()["job"].phase.kind == "waiting"
+    assert home.records()["job"].wish == "run"
+
+
+@pytest.mark.parametrize("phase", ["stopped", "succeeded", "failed"])
+def test_what_rests_rests_on(home: Home, phase: str) -> None:
+    home.put(phase)
+    home.serve(nothing)
+    assert home.records()["job"] == make_record(PHASES[phase], id="job", name="job")
+
+
+@pytest.mark.parametrize("phase", ["parked", "stopped", "failed", "waiting"])
+def test_a_removal_that_was_cut_short_is_finished_by_the_next_daemon(home: Home, phase: str) -> None:
+    home.put(phase, wish="remove")
+    home.put("stopped", "other")
+    home.serve(until(lambda service: len(service.list_jobs(everything=True)) == 1))
+    assert set(home.records()) == {"other"}
+    assert not home.state.job("job").exists()
+
+
+def test_a_removed_job_is_gone_from_the_disk_before_it_is_gone_from_the_registry(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the two the daemon may die; a registry that is made anew must not find the job again."""
+    home.put("stopped")
+    there: list[bool] = []
+    forget = home.registry.forget
+
+    def watch(job: str) -> None:
+        there.append(home.state.job(job).exists())
+        forget(job)
+
+    monkeypatch.setattr(home.registry, "forget", watch)
+
+    async def remove(service: Service) -> None:
+        await service.ask("job", "remove")
+        await until(lambda service: not service.list_jobs(everything=True))(service)
+
+    home.serve(remove)
+    assert there == [False]
+    assert home.records() == {}
+
+
+def test_a_parked_job_can_be_stopped_and_then_stays(home: Home) -> None:
+    home.put("parked")
+
+    async def stop(service: Service) -> None:
+        await service.ask("job", "stop")
+        await until(lambda service: service.show("job").state == "stopped")(service)
+
+    home.serve(stop, resume_parked=False)
+    home.serve(nothing)
+    assert home.records()["job"].phase.kind == "stopped"
+
+
+@pytest.mark.parametrize("phase", ["stopped", "succeeded", "failed"])
+@pytest.mark.parametrize("wish", ["stop", "park"])
+def test_asking_a_job_at_rest_to_end_changes_nothing(home: Home, phase: str, wish: Wish) -> None:
+    home.put(phase)
+
+    async def ask(service: Service) -> None:
+        assert wish in ("stop", "park")
+        view = await service.ask("job", wish)
+        assert view.state == phase
+
+    home.serve(ask)
+    assert home.records()["job"] == make_record(PHASES[phase], id="job", name="job")
+
+
+def test_a_wish_is_durable_when_it_is_answered(home: Home) -> None:
+    """Whatever dies the moment after."""
+    home.put("failed")
+
+    async def ask(service: Service) -> None:
+        await service.ask("job", "restart")
+        assert home.records()["job"].wish == "restart"
+
+    home.serve(ask)
+
+
+def test_the_daemon_ends_at_once_also_when_a_job_is_woken_at_that_moment(home: Home) -> None:
+    """A cancellation that comes together with what was waited for must not be lost."""
+    home.put("stopped")
+
+    async def ask(service: Service) -> None:
+        await nothing(service)
+        await service.ask("job", "restart")
+
+    for _ in range(5):
+        home.serve(ask)
+        assert home.records()["job"].phase.kind in ("stopped", "queued", "starting", "waiting")
+
+
+def test_a_job_is_found_by_id_by_name_and_by_a_prefix_that_fits_only_one(home: Home) -> None:
+    home.put("stopped", "abcd")
+    home.put("stopped", "abxy")
+
+    async def find(service: Service) -> None:
+        assert service.show("abcd").id == "abcd"
+        assert service.show("abx").id == "abxy"
+        with pytest.raises(NoSuchJob, match=r"Did you mean abcd\?"):
+            service.show("abce")
+        with pytest.raises(NoSuchJob):
+            service.show("")
+
+    home.serve(find)
+
+
+def test_a_job_that_succeeded_is_not_resumed_but_can_be_run_once_more(home: Home) -> None:
+    home.put("succeeded")
+
+    async def ask(service: Service) -> None:
+        with pytest.raises(WrongState, match="perdure restart job"):
+            await service.ask("job", "resume")
+        await service.ask("job", "restart")
+        await until(is_tried)(service)
+
+    home.serve(ask)
