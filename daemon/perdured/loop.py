@@ -59,9 +59,11 @@ class Loop:
 
     async def close(self) -> None:
         """Stops tending. Jobs go on: their keepers hold them."""
-        for task in self._tasks.values():
-            task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        pending = set(self._tasks.values())
+        while pending:  # asyncio.wait_for swallows a cancellation that comes together with what it waited for
+            for task in pending:
+                task.cancel()
+            _, pending = await asyncio.wait(pending, timeout=1.0)
         for job in self.jobs.values():
             if job.link is not None:
                 job.link.close()
@@ -124,10 +126,13 @@ class Loop:
         if wake_at is not None:
             until = max(wake_at - self._clock(), 0.0)
             limit = min(until, limit) if limit is not None else until
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(limit, self._look_for_checkpoints, job) if limit is not None else None
         try:
-            await asyncio.wait_for(job.wake.wait(), limit)
-        except asyncio.TimeoutError:
-            job.is_newest_stale = job.is_newest_stale or job.is_under_way
+            await job.wake.wait()
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     async def _connect(self, job: Job) -> bool:
         """Connects to the keeper of the attempt under way; False when one is there and does not answer."""
