@@ -6,7 +6,6 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from perdured.contract import messages
+from perdured.contract.sockets import connect_unix
 from perdured.keeper import records
 from perdured.keeper.clients import MAX_CLIENTS
 from perdured.processes import start_keeper
@@ -323,11 +323,7 @@ def test_a_line_in_pieces_is_one_line(running: Path, connect: Connect) -> None:
 
 def test_hundreds_of_clients_do_not_lock_the_daemon_out_for_ever(running: Path) -> None:
     """Beyond the limit they wait, and the next is let in as soon as one leaves."""
-    crowd = []
-    for _ in range(MAX_CLIENTS + 20):
-        client = socket.socket(socket.AF_UNIX)
-        client.connect(f"/proc/self/cwd/{os.path.relpath(running / records.SOCKET)}")
-        crowd.append(client)
+    crowd = [connect_unix(running / records.SOCKET, CEILING) for _ in range(MAX_CLIENTS + 20)]
     keeper = Path(f"/proc/{get_run(running).keeper.pid}/fd")
     wait_until(lambda: len(list(keeper.iterdir())) > MAX_CLIENTS)
     late = Peer(crowd.pop())

@@ -167,10 +167,22 @@ def test_the_command_is_looked_for_in_the_path_of_the_job(directory: Path, tmp_p
 
 def _spawn(directory: Path) -> socket.socket:
     """A keeper that has said `ready` and waits for `go`."""
+    return _spawn_known(directory)[0]
+
+
+def _spawn_known(directory: Path) -> tuple[socket.socket, int]:
+    """The same, and its pid."""
+    before = _find_children()
     start = spawn_keeper(directory)
+    (keeper,) = _find_children() - before
     start.settimeout(20)
     assert start.recv(100) == b"ready\n"
-    return start
+    return start, keeper
+
+
+def _find_children() -> set[int]:
+    """Whatever else this process has started, torch's helpers among them."""
+    return {int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()}
 
 
 def test_a_daemon_that_dies_before_go_leaves_nothing(directory: Path) -> None:
@@ -213,18 +225,13 @@ def test_a_daemon_that_dies_after_go_leaves_a_running_attempt(directory: Path) -
 def test_a_signal_before_go_ends_the_keeper_and_starts_nothing(directory: Path) -> None:
     async def begin() -> None:
         _save_want(make_script(directory, "say('ran')"))
-        start = _spawn(directory)
-        (keeper,) = _find_children()
+        start, keeper = _spawn_known(directory)
         os.kill(keeper, signal.SIGTERM)
         await asyncio.to_thread(wait_until, lambda: not is_alive(keeper))
         start.close()
 
     run(begin())
     assert observe_attempt(directory) == Absent()
-
-
-def _find_children() -> list[int]:
-    return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
 
 
 GATE = """
@@ -262,8 +269,7 @@ def test_a_keeper_that_dies_before_its_record_is_durable_takes_the_command_along
 def test_where_the_record_cannot_be_saved_nothing_runs(directory: Path) -> None:
     async def begin() -> bytes:
         _save_want(make_script(directory, "say('ran')"))
-        start = _spawn(directory)
-        (keeper,) = _find_children()
+        start, keeper = _spawn_known(directory)
         resource.prlimit(keeper, resource.RLIMIT_FSIZE, (0, 0))
         start.sendall(channel.GO.encode())
         answer = start.recv(1000)

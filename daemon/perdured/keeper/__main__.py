@@ -10,4 +10,5 @@ if __name__ == "__main__":
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
     from perdured.keeper.main import main
 
-    sys.exit(main(sys.argv[1]))
+    # All is told and let go of; to take the interpreter apart would only delay the next attempt, which waits for this.
+    os._exit(main(sys.argv[1]))

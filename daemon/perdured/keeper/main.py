@@ -2,7 +2,7 @@
 
 Rules
 -----
-- **The daemon is not needed.** Starting apart, a keeper needs nobody: it holds the process tree, the stop deadline and
+- **The daemon is not needed.** Once started, a keeper needs nobody: it holds the process tree, the stop deadline and
   the exit status, and the daemon may die, be upgraded or hang meanwhile. Nor does the job need the keeper: what it
   prints goes to its own file, never through a pipe that somebody must read.
 - **No command runs before its record is durable**, and no signal is sent before the stop is (`leader.py`, `keeper.py`).
