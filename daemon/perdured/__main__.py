@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib
 import logging
 import signal
 import socket
@@ -20,11 +21,11 @@ from .api.listening import open_listening
 from .clock import start_clock
 from .config import Config, load_config
 from .errors import PerdureError
-from .home import open_state
 from .machine import is_machine_going_down
 from .notify import notify_ready, notify_stopping, notify_watchdog, watchdog_interval
-from .service import Service
 from .spool import Spool
+from .state.home import open_state
+from .supervise.service import Service
 
 _log = logging.getLogger("perdured")
 _AFTER_THE_GRACE = 60.0
@@ -76,13 +77,11 @@ async def _serve(config: Config) -> int:
 
 
 async def _work_until_stopped(service: Service, listener: socket.socket, spool: Spool) -> None:
-    from .api.server import serve
-
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     work = [
-        asyncio.create_task(serve(service, listener), name="api"),
+        asyncio.create_task(_serve_clients(service, listener), name="api"),
         asyncio.create_task(spool.run(), name="spool"),
         asyncio.create_task(_feed_watchdog(), name="watchdog"),
     ]
@@ -95,6 +94,12 @@ async def _work_until_stopped(service: Service, listener: socket.socket, spool: 
     await asyncio.gather(*work, return_exceptions=True)
     for task in failed:
         task.result()  # a part that failed ends the daemon with its error, and systemd starts it again
+
+
+async def _serve_clients(service: Service, listener: socket.socket) -> None:
+    """Imported in a thread of its own, so that the jobs, all adopted sooner than that, need not wait; clients do."""
+    server = await asyncio.to_thread(importlib.import_module, "perdured.api.server")
+    await server.serve(service, listener)
 
 
 async def _feed_watchdog() -> None:

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .errors import BadUsage
-from .paths import default_socket_path, default_state_dir
+from .state.paths import default_socket_path, default_state_dir
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -25,9 +25,9 @@ from pathlib import Path
 from .clock import start_clock
 from .contract import exits
 from .core.events import Event
-from .home import open_state
-from .service import Ask, Service
-from .submission import Submission
+from .state.home import open_state
+from .state.submission import Submission
+from .supervise.service import Ask, Service
 from .views import JobView
 
 _READ_EVERY = 0.1

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from .contract.durable import make_directories, rename_noreplace, write_file
 from .errors import BadUsage, PerdureError
-from .service import Service
-from .submission import parse_submission
+from .state.submission import parse_submission
+from .supervise.service import Service
 from .watching import Watcher
 
 _log = logging.getLogger("perdured")

@@ -17,7 +17,7 @@ from perdured.demo.compare import hash_tensors, load_final
 from perdured.demo.stage import Scale, Stage, check_torch, clean_environment, find_script
 from perdured.demo.wreck import TENSORS, flip_byte
 from perdured.errors import PerdureError
-from perdured.submission import parse_submission
+from perdured.state.submission import parse_submission
 
 
 def test_the_spec_is_right_and_keeps_every_path_in_the_folder(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from perdured.core.spec import list_unserved
-from perdured.submission import Submission, parse_submission
+from perdured.state.submission import Submission, parse_submission
 from support.examples import FOLDER, SCRIPTS, SPECS
 
 

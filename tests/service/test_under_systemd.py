@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from perdured.core.record import JobRecord
-from perdured.paths import StateDir
-from perdured.registry import open_registry
+from perdured.state.paths import StateDir
+from perdured.state.registry import open_registry
 from support.daemons import BIN, wait_for
 from support.sources import ROOT
 from support.systemd import CAN_RUN, UserManager, run_user_manager

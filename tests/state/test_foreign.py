@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from perdured import foreign
 from perdured.contract.checkpoint.store import list_checkpoints
 from perdured.contract.checkpoint.verify import verify_checkpoint
-from perdured.foreign import QUIET, ForeignFiles, is_finished, parse_step
-from perdured.submission import Submission
+from perdured.state.submission import Submission
+from perdured.supervise import foreign
+from perdured.supervise.foreign import QUIET, ForeignFiles, is_finished, parse_step
 from support.disk_jobs import make_submission
 
 THEN = 1_600_000_000.0

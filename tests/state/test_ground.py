@@ -14,7 +14,7 @@ from perdured.contract.checkpoint.layout import COMMIT, QUARANTINE
 from perdured.contract.checkpoint.store import list_checkpoints
 from perdured.core.actions import Launch
 from perdured.core.observation import Refused
-from perdured.ground import Ground, Prepared, find_fault, prepare_ground
+from perdured.supervise.ground import Ground, Prepared, find_fault, prepare_ground
 from support.damage import seal
 from support.disk_jobs import make_job, make_submission
 from support.stores import commit, facts_of

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from perdured import home
 from perdured.errors import PerdureError
-from perdured.home import AlreadyHeld, open_state
-from perdured.paths import StateDir
-from perdured.registry import Registry
+from perdured.state import home
+from perdured.state.home import AlreadyHeld, open_state
+from perdured.state.paths import StateDir
+from perdured.state.registry import Registry
 from support.disk_jobs import make_submission, save_submission
 from support.jobs import NOW, make_record
 

@@ -13,11 +13,11 @@ import pytest
 from perdured.core.decide import decide
 from perdured.core.observation import Observation
 from perdured.core.record import JobRecord, Queued, Starting
-from perdured.paths import StateDir
 from perdured.processes import observe_attempt
-from perdured.rebuild import rebuild_registry
-from perdured.registry import Registry
-from perdured.submission import Submission
+from perdured.state.paths import StateDir
+from perdured.state.rebuild import rebuild_registry
+from perdured.state.registry import Registry
+from perdured.state.submission import Submission
 from support.disk_jobs import make_submission, save_exit, save_run, save_submission, save_want
 from support.jobs import NOW
 

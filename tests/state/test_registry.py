@@ -11,7 +11,7 @@ import pytest
 
 from perdured.core.events import Event
 from perdured.core.record import Starting
-from perdured.registry import (
+from perdured.state.registry import (
     SCHEMA_VERSION,
     Registry,
     RegistryUnusable,
@@ -19,7 +19,7 @@ from perdured.registry import (
     StoredEvent,
     open_registry,
 )
-from perdured.submission import Submission
+from perdured.state.submission import Submission
 from support.jobs import NOW, PHASES, make_record, make_spec
 
 SCHEMA_1 = Path(__file__).parent / "fixtures" / "registry-schema-1.sql"

@@ -14,9 +14,9 @@ import pytest
 from perdured.clock import start_clock
 from perdured.core.record import JobRecord, Wish
 from perdured.errors import NoSuchJob, WrongState
-from perdured.paths import StateDir
-from perdured.registry import Registry
-from perdured.service import Service
+from perdured.state.paths import StateDir
+from perdured.state.registry import Registry
+from perdured.supervise.service import Service
 from support.disk_jobs import make_submission, save_submission
 from support.jobs import PHASES, make_record
 

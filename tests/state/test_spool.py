@@ -14,8 +14,8 @@ from typing import cast
 import pytest
 
 from perdured.errors import WrongState
-from perdured.service import Service
 from perdured.spool import MAX_SPEC, Spool
+from perdured.supervise.service import Service
 from support.fake_service import FakeService
 
 GOOD = 'command = ["true"]\n'

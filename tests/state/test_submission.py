@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from perdured.submission import InvalidSubmission, parse_submission
+from perdured.state.submission import InvalidSubmission, parse_submission
 
 COMMAND = 'command = ["x"]\n'
 

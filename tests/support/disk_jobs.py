@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from perdured.core.record import JobRecord
-from perdured.job import Job
 from perdured.keeper import records
 from perdured.keeper.identity import Identity, read_boot_id
-from perdured.paths import StateDir
-from perdured.registry import Registry
-from perdured.service import Service
-from perdured.submission import Submission
+from perdured.state.paths import StateDir
+from perdured.state.registry import Registry
+from perdured.state.submission import Submission
+from perdured.supervise.job import Job
+from perdured.supervise.service import Service
 from support.jobs import NOW, make_record, make_spec
 
 DEAD = Identity(2**22 - 1, 1, "")

@@ -14,8 +14,8 @@ from perdured.api.server import serve
 from perdured.contract.sockets import bind_unix
 from perdured.core.events import Event
 from perdured.errors import AmbiguousJob, NoSuchJob, WrongState
-from perdured.registry import StoredEvent
-from perdured.submission import Submission
+from perdured.state.registry import StoredEvent
+from perdured.state.submission import Submission
 from perdured.views import AttemptView, CheckpointView, JobView, NewestCheckpoint
 
 Answer = TypeVar("Answer")

@@ -1,4 +1,4 @@
-"""A daemon in the model world: the loop of `perdured.loop`, effect by effect, and what may befall it in between."""
+"""A daemon in the model world: `perdured.supervise.loop`, effect by effect, and what may befall it in between."""
 
 from __future__ import annotations
 

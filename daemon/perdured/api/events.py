@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from perdured.clock import format_time, start_clock
-from perdured.registry import StoredEvent
+from perdured.state.registry import StoredEvent
 
 from .replies import FAILURES
 from .seam import Closing, Service, TheService

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from perdured.errors import BadUsage
-from perdured.submission import parse_submission
+from perdured.state.submission import parse_submission
 from perdured.views import JobView
 
 from .replies import FAILURES

@@ -8,8 +8,8 @@ from typing import Annotated, Literal, Protocol, cast
 
 from fastapi import Depends, Request
 
-from perdured.registry import StoredEvent
-from perdured.submission import Submission
+from perdured.state.registry import StoredEvent
+from perdured.state.submission import Submission
 from perdured.views import CheckpointView, JobView
 
 Wish = Literal["stop", "resume", "restart", "park", "remove", "save"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
-from perdured.paths import default_socket_path
+from perdured.state.paths import default_socket_path
 
 if TYPE_CHECKING:
     from perdured.client import Client
@@ -19,7 +19,7 @@ AnyFunction = TypeVar("AnyFunction", bound=Callable[..., Any])
 
 
 class Settings(NamedTuple):
-    """Left open (None) they are the defaults of `perdured.paths`, environment included."""
+    """Left open (None) they are the defaults of `perdured.state.paths`, environment included."""
 
     socket: Path | None = None
     state_dir: Path | None = None

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from perdured.contract import environment
 from perdured.errors import PerdureError
-from perdured.paths import StateDir
+from perdured.state.paths import StateDir
 
 NAME = "gpt"
 

@@ -34,7 +34,7 @@ def command(context: click.Context, settings: Settings, /, **asked: object) -> i
 
 def _run(job: AskedJob, settings: Settings) -> int:
     from perdured.foreground import Output, run_job
-    from perdured.submission import parse_submission
+    from perdured.state.submission import parse_submission
 
     submission = parse_submission(job.spec, workdir=job.workdir, env=job.env)
     chosen = os.environ.get(STATE_DIR)

@@ -11,16 +11,17 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-from .contract import environment
-from .contract.checkpoint.layout import QUARANTINE
-from .contract.checkpoint.store import Choice, choose_checkpoint, list_checkpoints, quarantine
-from .contract.checkpoint.verify import Verdict
-from .contract.durable import make_directories
-from .core.actions import Launch
-from .core.events import Event
-from .core.observation import Refused
+from perdured.contract import environment
+from perdured.contract.checkpoint.layout import QUARANTINE
+from perdured.contract.checkpoint.store import Choice, choose_checkpoint, list_checkpoints, quarantine
+from perdured.contract.checkpoint.verify import Verdict
+from perdured.contract.durable import make_directories
+from perdured.core.actions import Launch
+from perdured.core.events import Event
+from perdured.core.observation import Refused
+from perdured.state.submission import Submission
+
 from .job import Job
-from .submission import Submission
 
 ROOM = 16 << 20
 """Bytes that must be free where checkpoints go: below this even a log line may fail."""

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .core.spec import Spec
-from .core.spec_text import InvalidSpec, parse_spec
-from .errors import BadUsage
+from perdured.core.spec import Spec
+from perdured.core.spec_text import InvalidSpec, parse_spec
+from perdured.errors import BadUsage
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from .contract import environment
+from perdured.contract import environment
 
 
 def default_state_dir() -> Path:

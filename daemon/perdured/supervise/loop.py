@@ -14,20 +14,21 @@ import logging
 from collections.abc import Iterable
 from functools import partial
 
-from .clock import Clock
-from .core.decide import Decision, decide
-from .core.events import Event
-from .core.observation import Held, Observation
-from .core.record import JobRecord, Wish
+from perdured.clock import Clock
+from perdured.core.decide import Decision, decide
+from perdured.core.events import Event
+from perdured.core.observation import Held, Observation
+from perdured.core.record import JobRecord, Wish
+from perdured.processes import KeeperStatus, NotOurs, connect_keeper, observe_attempt
+from perdured.state.paths import StateDir
+from perdured.state.registry import Registry
+from perdured.watching import Watcher
+
 from .effects import Effects
 from .foreign import ForeignFiles
 from .job import Job
 from .journal import Journal
 from .observe import observe, observe_newest_checkpoint
-from .paths import StateDir
-from .processes import KeeperStatus, NotOurs, connect_keeper, observe_attempt
-from .registry import Registry
-from .watching import Watcher
 
 RECHECK = 1.0
 """Seconds until a keeper that holds its lock but does not answer is tried again."""

@@ -21,11 +21,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from .contract.checkpoint.commit import commit_checkpoint
-from .contract.checkpoint.manifest import Facts
-from .contract.checkpoint.store import list_checkpoints, retain
-from .contract.checkpoint.verify import verify_checkpoint
-from .submission import Submission
+from perdured.contract.checkpoint.commit import commit_checkpoint
+from perdured.contract.checkpoint.manifest import Facts
+from perdured.contract.checkpoint.store import list_checkpoints, retain
+from perdured.contract.checkpoint.verify import verify_checkpoint
+from perdured.state.submission import Submission
 
 _log = logging.getLogger("perdured")
 

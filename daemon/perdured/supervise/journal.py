@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
-from .clock import Clock
-from .core.events import Event
-from .core.record import JobRecord
+from perdured.clock import Clock
+from perdured.core.events import Event
+from perdured.core.record import JobRecord
+from perdured.state.registry import Registry, StoredEvent
+from perdured.state.submission import Submission
+
 from .job import Job
-from .registry import Registry, StoredEvent
-from .submission import Submission
 
 
 class Journal:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .contract import environment
-from .contract.checkpoint.store import list_checkpoints
-from .contract.checkpoint.verify import verify_checkpoint
-from .core.observation import Absent, AttemptSeen, CheckpointSeen, Ended, Held, Lost, Observation, Unverifiable
+from perdured.contract import environment
+from perdured.contract.checkpoint.store import list_checkpoints
+from perdured.contract.checkpoint.verify import verify_checkpoint
+from perdured.core.observation import Absent, AttemptSeen, CheckpointSeen, Ended, Held, Lost, Observation, Unverifiable
+from perdured.keeper.records import load_want
+from perdured.processes import observe_attempt
+from perdured.state.paths import StateDir
+
 from .job import Job
-from .keeper.records import load_want
-from .paths import StateDir
-from .processes import observe_attempt
 
 
 def observe(job: Job, state: StateDir) -> Observation:

@@ -13,23 +13,24 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Literal
 
-from .clock import Clock
-from .contract.checkpoint.store import Listed, list_checkpoints
-from .contract.checkpoint.verify import verify_checkpoint
-from .contract.durable import make_directories, write_file
-from .core.events import Event
-from .core.policy import wish_on_return
-from .core.record import JobRecord, Wish
-from .core.spec import list_unserved
+from perdured.clock import Clock
+from perdured.contract.checkpoint.store import Listed, list_checkpoints
+from perdured.contract.checkpoint.verify import verify_checkpoint
+from perdured.contract.durable import make_directories, write_file
+from perdured.core.events import Event
+from perdured.core.policy import wish_on_return
+from perdured.core.record import JobRecord, Wish
+from perdured.core.spec import list_unserved
+from perdured.errors import AmbiguousJob, BadUsage, NoSuchJob, WrongState
+from perdured.state.paths import StateDir
+from perdured.state.registry import Registry, StoredEvent
+from perdured.state.submission import Submission
+from perdured.views import CheckpointView, JobView, Place, describe_checkpoint, describe_job, log_of
+
 from .effects import make_job_id
-from .errors import AmbiguousJob, BadUsage, NoSuchJob, WrongState
 from .ground import find_fault
 from .job import Job
 from .loop import Loop
-from .paths import StateDir
-from .registry import Registry, StoredEvent
-from .submission import Submission
-from .views import CheckpointView, JobView, Place, describe_checkpoint, describe_job, log_of
 
 Ask = Literal["stop", "resume", "restart", "park", "remove", "save"]
 

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .clock import Clock
-from .contract.durable import make_directories
-from .errors import PerdureError
+from perdured.clock import Clock
+from perdured.contract.durable import make_directories
+from perdured.errors import PerdureError
+
 from .paths import StateDir
 from .rebuild import rebuild_registry
 from .registry import Registry, open_registry

@@ -10,14 +10,15 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from .contract.durable import load_json
-from .core.events import Event
-from .core.observation import AttemptSeen, Ended, Lost
-from .core.record import AttemptRecord, JobRecord, Starting, Wish
-from .core.spec import Spec
-from .core.words import say_end
+from perdured.contract.durable import load_json
+from perdured.core.events import Event
+from perdured.core.observation import AttemptSeen, Ended, Lost
+from perdured.core.record import AttemptRecord, JobRecord, Starting, Wish
+from perdured.core.spec import Spec
+from perdured.core.words import say_end
+from perdured.processes import observe_attempt
+
 from .paths import StateDir
-from .processes import observe_attempt
 from .registry import Registry
 from .submission import Submission
 

@@ -1,4 +1,4 @@
-"""What was asked and decided, in SQLite. An index, never the only truth: `perdured.rebuild` makes it anew from the
+"""What was asked and decided, in SQLite. An index, never the only truth: `rebuild` makes it anew from the
 job directories, and no checkpoint is known only here.
 
 WAL with synchronous=FULL, so a commit that returned survives a power cut. A newer version's schema is refused, not
@@ -18,11 +18,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .contract.durable import rename_noreplace
-from .core.events import Event
-from .core.record import JobRecord
-from .core.spec import Spec
-from .errors import PerdureError
+from perdured.contract.durable import rename_noreplace
+from perdured.core.events import Event
+from perdured.core.record import JobRecord
+from perdured.core.spec import Spec
+from perdured.errors import PerdureError
+
 from .submission import Submission
 
 SCHEMA_VERSION = 1

@@ -7,15 +7,16 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterable
 
-from .core.actions import Action, Clean, Forget, Launch, Stop
-from .core.events import Event
-from .core.observation import Orphaned, Refused
-from .errors import PerdureError
+from perdured.core.actions import Action, Clean, Forget, Launch, Stop
+from perdured.core.events import Event
+from perdured.core.observation import Orphaned, Refused
+from perdured.errors import PerdureError
+from perdured.processes import Order, observe_attempt, perform_clean, signal_orphan, start_keeper
+from perdured.state.paths import StateDir
+from perdured.state.registry import Registry
+
 from .ground import Ground, prepare_ground
 from .job import Job
-from .paths import StateDir
-from .processes import Order, observe_attempt, perform_clean, signal_orphan, start_keeper
-from .registry import Registry
 
 Tell = Callable[[Job, Iterable[Event]], None]
 

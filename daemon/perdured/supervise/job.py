@@ -6,11 +6,11 @@ import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .core.observation import CheckpointSeen, Refused
-from .core.record import JobRecord
-from .paths import StateDir
-from .processes import KeeperLink, KeeperStatus
-from .submission import Submission
+from perdured.core.observation import CheckpointSeen, Refused
+from perdured.core.record import JobRecord
+from perdured.processes import KeeperLink, KeeperStatus
+from perdured.state.paths import StateDir
+from perdured.state.submission import Submission
 
 
 @dataclass
