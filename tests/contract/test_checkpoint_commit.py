@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import array
+import mmap
 import os
 import subprocess
 import sys
 import threading
 import tracemalloc
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from perdured.contract import durable
 from perdured.contract.checkpoint import Facts, choose_checkpoint, commit_checkpoint, list_checkpoints, retain
 from perdured.contract.checkpoint import claims as claims_module
-from perdured.contract.checkpoint.checksums import ChunkSums
 from perdured.contract.checkpoint.claims import claim_seq, find_highest_seq, release_claim, remove_claims_below
+from perdured.contract.checkpoint.copier import Image
 from perdured.contract.checkpoint.sweep import sweep
 from perdured.contract.checkpoint.verify import verify_checkpoint
 from support.crashes import load_tree
@@ -39,22 +37,6 @@ def _claims(root: Path) -> list[str]:
 
 
 # Bytes -----------------------------------------------------------------------------------------------------------
-
-
-@given(st.lists(st.binary(max_size=50)), st.integers(1, 40))
-def test_the_checksums_are_those_of_the_chunks_however_the_bytes_arrive(buffers: list[bytes], chunk_size: int) -> None:
-    """Cut anywhere, empty buffers among them."""
-    sums = ChunkSums(chunk_size)
-    pieces = []
-    for buffer in buffers:
-        for piece in sums.split(buffer):
-            sums.update(piece)
-            pieces.append(bytes(piece))
-    whole = b"".join(buffers)
-    chunks = [whole[start : start + chunk_size] for start in range(0, len(whole), chunk_size)]
-    assert b"".join(pieces) == whole
-    assert sums.finish() == tuple(f"{zlib.crc32(chunk):08x}" for chunk in chunks)
-    assert sums.length == len(whole)
 
 
 BUFFERS: list[list[Any]] = [
@@ -126,18 +108,17 @@ def test_an_error_in_the_callers_bytes_goes_up_as_it_is_and_leaves_nothing(error
     assert not debris_in(root)
 
 
-def test_bytes_that_change_after_they_were_checksummed_are_seen(root: Path) -> None:
-    """A trainer that goes on while its own tensors are being written: caught when read, not loaded in silence."""
-    buffer = bytearray(b"a" * 100)
+def test_an_image_that_changes_after_it_was_checksummed_is_seen(root: Path) -> None:
+    """A trainer that copies into an image while it is being written: caught when read, not loaded in silence."""
+    memory = mmap.mmap(-1, 4096)
 
     class Racing(Kernel):
         def write(self, descriptor: int, data: memoryview) -> int:
-            if len(data) == len(buffer):
-                buffer[50] = 0
+            memory[50] = 1
             return super().write(descriptor, data)
 
     with installed(Racing()):
-        path = commit_checkpoint(root, 1, {"a.bin": [memoryview(buffer)]}, facts_of()).path
+        path = commit_checkpoint(root, 1, {"a.bin": Image(memoryview(memory), 100)}, facts_of()).path
     assert [problem.file for problem in verify_checkpoint(path).problems] == ["a.bin"]
 
 

@@ -24,7 +24,7 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from perdured.contract.strictjson import parse_json
@@ -91,10 +91,19 @@ def create_file(path: Path, buffers: Iterable[Buffer], *, mode: int = 0o644) -> 
 
     On an error the partial file stays for the caller to remove; it must not be synced or published any more.
     """
+
+    def fill(descriptor: int) -> None:
+        for buffer in buffers:
+            write_all(descriptor, buffer)
+
+    create_filled(path, fill, mode=mode)
+
+
+def create_filled(path: os.PathLike[str], fill: Callable[[int], None], *, mode: int = 0o644) -> None:
+    """The same, where `fill` writes the bytes to the descriptor that it is given."""
     descriptor = create_exclusively(path, mode=mode)
     try:
-        for buffer in buffers:
-            _write_all(descriptor, buffer)
+        fill(descriptor)
         os.fsync(descriptor)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -103,12 +112,12 @@ def create_file(path: Path, buffers: Iterable[Buffer], *, mode: int = 0o644) -> 
     os.close(descriptor)
 
 
-def create_exclusively(path: Path, *, mode: int = 0o644) -> int:
+def create_exclusively(path: os.PathLike[str], *, mode: int = 0o644) -> int:
     """A descriptor of a new file, for writing. FileExistsError if anything, even a dangling link, has the name."""
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
 
 
-def _write_all(descriptor: int, buffer: Buffer) -> None:
+def write_all(descriptor: int, buffer: Buffer) -> None:
     view = memoryview(buffer)
     if not view.nbytes:
         return  # `cast` refuses a view with a zero in its shape

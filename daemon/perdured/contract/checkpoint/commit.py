@@ -5,7 +5,7 @@ In order, and each step only after the one before it returned:
  1. The directory `root`, and the way down to it, is durable.
  2. A sequence number is claimed (`claims`), never used before.
  3. `.tmp-<seq>-<random>` is made beside the place where the checkpoint will be.
- 4. Each file: created exclusively, written, checksummed in the same pass, synced, closed. MANIFEST.json last.
+ 4. Each file: created exclusively, written and checksummed in one pass (`copier`), synced, closed. MANIFEST.json last.
  5. The directories are synced, the deepest first.
  6. The directory is renamed to `step-<step>-<seq>`, replacing nothing. Now it has its name.
  7. `root` is synced. Now the name is durable, and so is the claim.
@@ -35,13 +35,13 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from perdured.contract import durable
-from perdured.contract.checkpoint.checksums import ChunkSums
 from perdured.contract.checkpoint.claims import claim_seq, find_highest_seq, release_claim, remove_claims_below
+from perdured.contract.checkpoint.copier import Source, copy_file
 from perdured.contract.checkpoint.layout import (
     COMMIT,
     FORMAT_VERSION,
@@ -59,9 +59,8 @@ from perdured.contract.checkpoint.manifest import (
     parents_of,
 )
 from perdured.contract.checkpoint.sweep import empty_trash, move_to_trash, sweep
-from perdured.contract.durable import Buffer
 
-Files = Mapping[str, Iterable[Buffer]]
+Files = Mapping[str, Source]
 
 
 @dataclass(frozen=True)
@@ -74,8 +73,8 @@ class Committed:
 def commit_checkpoint(root: Path, step: int, files: Files, facts: Facts) -> Committed:
     """Write a checkpoint of `files` below `root`; when this returns, no crash can take it back.
 
-    `files` maps names (`a.bin`, `sub/b.bin`) to their bytes in order, in buffers of any size; large ones are not
-    copied. Each iterable is read once, so a caller that tries again after an error makes new ones.
+    `files` maps names (`a.bin`, `sub/b.bin`) to their bytes in order, in buffers of any size, or to an image of the
+    whole. Each iterable is read once, so a caller that tries again after an error makes new ones.
 
     Errors: ValueError for a name, a step or facts that no manifest can hold, before anything is written; OSError for
     what the file system says, after the partial checkpoint was removed.
@@ -124,17 +123,9 @@ def _write_and_rename(path: Path, name: CheckpointName, files: Files, facts: Fac
     return hashlib.sha256(manifest).hexdigest()
 
 
-def _write_payload(directory: Path, name: str, buffers: Iterable[Buffer]) -> FileEntry:
-    sums = ChunkSums()
-    durable.create_file(directory / name, _checksummed(buffers, sums))
-    return FileEntry(name, sums.length, sums.finish())
-
-
-def _checksummed(buffers: Iterable[Buffer], sums: ChunkSums) -> Iterator[memoryview]:
-    for buffer in buffers:
-        for piece in sums.split(buffer):
-            sums.update(piece)
-            yield piece
+def _write_payload(directory: Path, name: str, source: Source) -> FileEntry:
+    copied = copy_file(directory / name, source)
+    return FileEntry(name, copied.length, copied.checksums)
 
 
 def _seal(path: Path, seq: int, manifest_sha256: str) -> None:

@@ -23,7 +23,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from perdured.contract.checkpoint.checksums import PIECE_SIZE
 from perdured.contract.checkpoint.layout import COMMIT, MANIFEST, CheckpointName, parse_name
 from perdured.contract.checkpoint.manifest import (
     MAX_BYTES,
@@ -37,6 +36,8 @@ from perdured.contract.checkpoint.manifest import (
 )
 from perdured.contract.durable import read_regular
 
+PIECE_SIZE = 1 << 20
+"""Bytes read and checksummed at a time: small enough to be in the cache for the second of the two."""
 _MAX_COMMIT_BYTES = 4096
 _MAX_PROBLEMS = 20
 _MAX_EXTRA = 100

@@ -1,0 +1,225 @@
+"""Copies a payload file to the disk, chunk by chunk, and takes the checksum of each chunk in the same pass.
+
+A file of one chunk is one write. For a larger one, several threads each take a chunk, checksum it and write it at its
+place; both let go of Python's lock, so the checksums cost nothing while the disk is the slower of the two. The
+file is then written around the page cache (O_DIRECT) where the file system allows it: the kernel's copy of every byte,
+its write-back at a moment of its own, and the eviction of what training has read, all fall away.
+
+O_DIRECT wants memory, offsets and lengths in multiples of a block. So buffers of any shape are gathered in page-aligned
+memory of our own, a few chunks of it and never the whole; an `Image`, which is aligned already and stands still, is
+written from where it lies. The last block is written whole, and the file then cut to its length.
+
+Known limits: the source is read once, by one thread. What O_DIRECT writes is not in the page cache, so who reads the
+checkpoint next reads it from the disk.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import mmap
+import os
+import threading
+import zlib
+from collections.abc import Iterable, Iterator
+from queue import SimpleQueue
+from typing import NamedTuple
+
+from perdured.contract import durable
+from perdured.contract.checkpoint.layout import CHUNK_SIZE
+from perdured.contract.durable import Buffer
+
+BLOCK = 4096
+"""Bytes. No disk in use has larger blocks, and it is a page of memory on the machines that have the smallest."""
+WRITERS = 4
+"""Chunks under way at a time; more gained nothing (docs/performance.md)."""
+
+
+class Image(NamedTuple):
+    """A whole file in memory that nobody changes while it is written. It begins at a page."""
+
+    memory: memoryview
+    length: int
+    """Bytes of the file; `memory` goes on to the end of the last block."""
+
+
+Source = Iterable[Buffer] | Image
+
+
+class Copied(NamedTuple):
+    length: int
+    checksums: tuple[str, ...]
+    """A CRC-32 in hex for each chunk."""
+
+
+def copy_file(path: os.PathLike[str], source: Source) -> Copied:
+    """Create the file exclusively, write it and sync it; its name is not durable yet. Errors: OSError, the source's."""
+    copier = _Copier()
+    durable.create_filled(path, lambda descriptor: copier.copy(descriptor, source))
+    return Copied(copier.length, tuple(f"{crc:08x}" for _, crc in sorted(copier.checksums.items())))
+
+
+class _Copier:
+    def __init__(self) -> None:
+        self.length = 0
+        self.checksums: dict[int, int] = {}
+        """By the number of the chunk."""
+
+    def copy(self, descriptor: int, source: Source) -> None:
+        pool = _Pool()
+        chunks = _slice(source) if isinstance(source, Image) else _gather(source, pool)
+        first = next(chunks, None)
+        if first is None:
+            return
+        second = next(chunks, None)
+        if second is None:
+            self._take(0, first)
+            durable.write_all(descriptor, first.content)
+            return
+        _Crew(self, descriptor, pool).work(_chain(first, second, chunks))
+
+    def _take(self, number: int, chunk: _Chunk) -> None:
+        self.checksums[number] = zlib.crc32(chunk.content)
+        self.length = max(self.length, number * CHUNK_SIZE + chunk.content.nbytes)
+
+    def write_chunk(self, descriptor: int, number: int, chunk: _Chunk) -> None:
+        """In any order, by any thread."""
+        self._take(number, chunk)
+        _write_at(descriptor, chunk.padded, number * CHUNK_SIZE)
+
+
+class _Chunk(NamedTuple):
+    content: memoryview
+    padded: memoryview
+    """The same, up to the end of its last block."""
+    memory: mmap.mmap | None = None
+    """Where it was gathered; to be given back."""
+
+
+# Chunks ----------------------------------------------------------------------------------------------------------
+
+
+class _Pool:
+    """Page-aligned memory for gathering. Whoever asks for more than there is waits until some is given back."""
+
+    def __init__(self) -> None:
+        self._free: SimpleQueue[mmap.mmap | None] = SimpleQueue()
+        for _ in range(WRITERS):
+            self._free.put(None)
+
+    def take(self) -> mmap.mmap:
+        return self._free.get() or mmap.mmap(-1, CHUNK_SIZE)  # its pages come into being as they are filled
+
+    def give_back(self, chunk: _Chunk) -> None:
+        if chunk.memory is not None:
+            self._free.put(chunk.memory)
+
+
+def _slice(image: Image) -> Iterator[_Chunk]:
+    for begin in range(0, image.length, CHUNK_SIZE):
+        end = min(begin + CHUNK_SIZE, image.length)
+        yield _Chunk(image.memory[begin:end], image.memory[begin : _round_up(end)])
+
+
+def _gather(buffers: Iterable[Buffer], pool: _Pool) -> Iterator[_Chunk]:
+    """Each buffer is copied before the next is asked for."""
+    memory, filled = pool.take(), 0
+    for buffer in buffers:
+        view = memoryview(buffer)
+        view = view.cast("B") if view.nbytes else memoryview(b"")  # `cast` refuses a zero in the shape
+        while view.nbytes:
+            room = min(CHUNK_SIZE - filled, view.nbytes)
+            memory[filled : filled + room] = view[:room]
+            view, filled = view[room:], filled + room
+            if filled == CHUNK_SIZE:
+                yield _make_chunk(memory, filled)
+                memory, filled = pool.take(), 0
+    if filled:
+        yield _make_chunk(memory, filled)
+
+
+def _make_chunk(memory: mmap.mmap, length: int) -> _Chunk:
+    view = memoryview(memory)
+    return _Chunk(view[:length], view[: _round_up(length)], memory)
+
+
+def _round_up(length: int) -> int:
+    return -(-length // BLOCK) * BLOCK
+
+
+def _chain(first: _Chunk, second: _Chunk, rest: Iterator[_Chunk]) -> Iterator[_Chunk]:
+    yield first
+    yield second
+    yield from rest
+
+
+# Threads ---------------------------------------------------------------------------------------------------------
+
+
+class _Crew:
+    """Writes chunks by several threads. The first error ends the work of all, and is raised when all have stopped."""
+
+    def __init__(self, copier: _Copier, descriptor: int, pool: _Pool) -> None:
+        self._copier = copier
+        self._descriptor = descriptor
+        self._pool = pool
+        self._todo: SimpleQueue[tuple[int, _Chunk] | None] = SimpleQueue()
+        self._turns = threading.Semaphore(WRITERS)
+        self._error: BaseException | None = None
+
+    def work(self, chunks: Iterator[_Chunk]) -> None:
+        bypass_cache(self._descriptor)
+        threads = [threading.Thread(target=self._write, name="perdure-writer", daemon=True) for _ in range(WRITERS)]
+        for thread in threads:
+            thread.start()
+        try:
+            for number, chunk in enumerate(chunks):
+                self._turns.acquire()
+                if self._error is not None:
+                    break
+                self._todo.put((number, chunk))
+        finally:
+            for _ in threads:
+                self._todo.put(None)
+            for thread in threads:
+                thread.join()
+        if self._error is not None:
+            raise self._error
+        os.ftruncate(self._descriptor, self._copier.length)
+
+    def _write(self) -> None:
+        while (turn := self._todo.get()) is not None:
+            number, chunk = turn
+            try:
+                if self._error is None:
+                    self._copier.write_chunk(self._descriptor, number, chunk)
+            except BaseException as error:  # noqa: BLE001  raised again by `work`
+                self._error = error
+            self._pool.give_back(chunk)
+            self._turns.release()
+
+
+def bypass_cache(descriptor: int) -> None:
+    """Switches O_DIRECT on, where the file system has it."""
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) | os.O_DIRECT)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+
+
+def _use_cache(descriptor: int) -> None:
+    fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) & ~os.O_DIRECT)
+
+
+def _write_at(descriptor: int, view: memoryview, offset: int) -> None:
+    while view.nbytes:
+        is_direct = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_DIRECT  # before, as all threads share it
+        try:
+            written = os.pwrite(descriptor, view, offset)
+        except OSError as error:
+            if error.errno != errno.EINVAL or not is_direct:
+                raise
+            _use_cache(descriptor)  # for larger blocks than ours, or the rest of a write that fell short
+        else:
+            view, offset = view[written:], offset + written

@@ -1,0 +1,135 @@
+"""The copier against the simplest thing that could be right: the joined bytes, and zlib over each slice of them."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import mmap
+import os
+import threading
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from perdured.contract.checkpoint import copier
+from perdured.contract.checkpoint.copier import BLOCK, Image, Source, copy_file
+
+SMALL = 4 * BLOCK
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copier, "CHUNK_SIZE", SMALL)
+
+
+def _expect(whole: bytes) -> tuple[str, ...]:
+    return tuple(f"{zlib.crc32(whole[i : i + SMALL]):08x}" for i in range(0, len(whole), SMALL))
+
+
+def _make_image(content: bytes) -> Image:
+    memory = mmap.mmap(-1, max(-(-len(content) // BLOCK), 1) * BLOCK)
+    memory[: len(content)] = content
+    return Image(memoryview(memory), len(content))
+
+
+def _check(path: Path, source: Source, whole: bytes) -> None:
+    copied = copy_file(path, source)
+    assert path.read_bytes() == whole
+    assert copied.length == len(whole)
+    assert copied.checksums == _expect(whole)
+
+
+@given(st.lists(st.binary(max_size=50), max_size=6), st.integers(1, 3 * SMALL))
+def test_bytes_and_checksums_are_right_however_they_arrive(pieces: list[bytes], repeat: int) -> None:
+    """Cut anywhere, empty buffers among them, of less than a chunk and of several."""
+    buffers = [piece * (repeat // max(len(pieces) * 25, 1) + 1) for piece in pieces]
+    path = Path(f"/dev/shm/perdure-copier-{os.getpid()}") if Path("/dev/shm").is_dir() else Path("copier")
+    try:
+        _check(path, buffers, b"".join(buffers))
+    finally:
+        path.unlink(missing_ok=True)
+
+
+LENGTHS = [0, 1, BLOCK, SMALL - 1, SMALL, SMALL + 1, 2 * SMALL, 7 * SMALL + 513, 11 * SMALL]
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_a_file_of_any_length_ends_where_it_ends(length: int, tmp_path: Path) -> None:
+    """At a block, beside a block, at a chunk, beside a chunk; gathered, and from an image."""
+    content = os.urandom(length)
+    _check(tmp_path / "gathered", [content[:700], content[700:]], content)
+    _check(tmp_path / "image", _make_image(content), content)
+
+
+def test_each_buffer_is_done_with_before_the_next_is_asked_for(tmp_path: Path) -> None:
+    """A source may use one buffer again and again."""
+    buffer = bytearray(SMALL // 2)
+
+    def reuse() -> Iterator[bytearray]:
+        for number in range(20):
+            buffer[:] = bytes([number]) * len(buffer)
+            yield buffer
+        buffer[:] = bytes(len(buffer))
+
+    _check(tmp_path / "a", reuse(), b"".join(bytes([number]) * len(buffer) for number in range(20)))
+
+
+def test_an_error_of_the_source_goes_up_and_no_thread_is_left(tmp_path: Path) -> None:
+    def fail() -> Iterator[bytes]:
+        yield bytes(5 * SMALL)
+        raise RuntimeError("of the caller")
+
+    with pytest.raises(RuntimeError, match="of the caller"):
+        copy_file(tmp_path / "a", fail())
+    assert not [thread for thread in threading.enumerate() if thread.name == "perdure-writer"]
+
+
+@pytest.mark.parametrize("failing", range(6))
+def test_an_error_of_any_write_goes_up_and_no_thread_is_left(
+    failing: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pwrite(descriptor: int, view: memoryview, offset: int) -> int:
+        if offset == failing * SMALL:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return _pwrite(descriptor, view, offset)
+
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    with pytest.raises(OSError, match="No space left"):
+        copy_file(tmp_path / "a", _make_image(bytes(6 * SMALL)))
+    assert not [thread for thread in threading.enumerate() if thread.name == "perdure-writer"]
+
+
+_pwrite, _fcntl = os.pwrite, fcntl.fcntl
+
+
+@pytest.mark.parametrize("most", [1, 100, BLOCK, BLOCK + 1])
+def test_writes_that_fall_short_are_gone_on_with(most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where what is left is no whole block any more, which O_DIRECT refuses."""
+
+    def pwrite(descriptor: int, view: memoryview, offset: int) -> int:
+        return _pwrite(descriptor, view[: max(most, len(view) // 3)], offset)
+
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    content = os.urandom(3 * SMALL + 77)
+    _check(tmp_path / "a", [content], content)
+
+
+def test_a_file_system_without_o_direct_is_written_through_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = []
+
+    def refuse(descriptor: int, command: int, argument: int = 0) -> int:
+        if command == fcntl.F_SETFL and argument & os.O_DIRECT:
+            refused.append(descriptor)
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        return _fcntl(descriptor, command, argument)
+
+    monkeypatch.setattr(fcntl, "fcntl", refuse)
+    content = os.urandom(5 * SMALL + 1)
+    _check(tmp_path / "a", [content], content)
+    assert refused
