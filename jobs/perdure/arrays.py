@@ -28,6 +28,9 @@ class ArrayBlock:
     def pieces(self) -> Iterator[Buffer]:
         yield self._bytes.data
 
+    def copy_into(self, target: memoryview) -> None:
+        target[:] = self._bytes.data
+
     def is_unchanged(self) -> bool:
         return True
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 from collections.abc import Mapping
 
@@ -28,6 +29,7 @@ class Channel:
         self._unsent = bytearray()
         self._unread = bytearray()
         self._wants_save = False
+        self._answers: list[dict[str, object]] = []
         if path:
             self._connect(path)
 
@@ -47,10 +49,36 @@ class Channel:
         if self._socket is None or (self._unsent and message["type"] == messages.PROGRESS):
             self._flush()
             return
-        self._unsent += json.dumps(message).encode("ascii") + b"\n"
+        self._unsent += _format(message)
         if len(self._unsent) > _MAX_WAITING:
             self.close()
         self._flush()
+
+    def send_descriptor(self, message: Message, descriptor: int) -> None:
+        """With a descriptor, which the keeper then has as well. Waits, if it must, for what was said before."""
+        if self._socket is None:
+            return
+        text, self._unsent = self._unsent + _format(message), bytearray()
+        self._socket.settimeout(_CONNECT_SECONDS)
+        try:
+            sent = socket.send_fds(self._socket, [text], [descriptor])
+            self._socket.sendall(text[sent:])
+            self._socket.setblocking(False)
+        except OSError:
+            self.close()
+
+    def take_answers(self) -> list[dict[str, object]]:
+        """What the keeper has said about the memory tier since the last call."""
+        self._flush()
+        self._receive()
+        answers, self._answers = self._answers, []
+        return answers
+
+    def wait(self) -> None:
+        """Until the keeper says something, or has gone; signals interrupt it."""
+        self._flush()
+        if self._socket is not None and not self._answers:
+            select.select([self._socket], [self._socket] if self._unsent else [], [])
 
     def take_save_wish(self) -> bool:
         """Whether the keeper has asked for a checkpoint since the last call."""
@@ -98,8 +126,16 @@ class Channel:
             message = json.loads(line)
         except ValueError:
             return
-        if isinstance(message, dict) and message.get("type") == messages.SAVE:
+        if not isinstance(message, dict):
+            return
+        if message.get("type") == messages.SAVE:
             self._wants_save = True
+        elif message.get("type") in messages.ABOUT_MEMORY:
+            self._answers.append(message)
+
+
+def _format(message: Message) -> bytes:
+    return json.dumps(message).encode("ascii") + b"\n"
 
 
 def open_channel() -> Channel:

@@ -43,6 +43,9 @@ class Block(Protocol):
     def pieces(self) -> Iterator[Buffer]:
         """All bytes in row-major order, taken now."""
 
+    def copy_into(self, target: memoryview) -> None:
+        """The same bytes, put where they are wanted; there are some."""
+
     def is_unchanged(self) -> bool:
         """Whether `pieces` would still give what was there when the block was made."""
 
@@ -56,22 +59,56 @@ class Entry(NamedTuple):
     end: int
 
 
+class Layout(NamedTuple):
+    """Where each block will lie in a file of these blocks."""
+
+    header: bytes
+    entries: Mapping[str, Entry]
+    """In the order of the file."""
+    length: int
+    """Bytes of the file."""
+
+    def fits(self, blocks: Mapping[str, Block]) -> bool:
+        """Whether these blocks would be laid out in the same way."""
+        return self.entries.keys() == blocks.keys() and all(
+            (entry.dtype, entry.shape) == (blocks[name].dtype, blocks[name].shape)
+            for name, entry in self.entries.items()
+        )
+
+
+def plan_file(blocks: Mapping[str, Block]) -> Layout:
+    entries: dict[str, Entry] = {}
+    begin = 0
+    for name in sorted(blocks, key=lambda name: (-BYTES[blocks[name].dtype], name)):
+        block = blocks[name]
+        end = begin + math.prod(block.shape) * BYTES[block.dtype]
+        entries[name] = Entry(block.dtype, block.shape, begin, end)
+        begin = end
+    header = _format_header(entries)
+    return Layout(header, entries, len(header) + begin)
+
+
 def format_file(blocks: Mapping[str, Block]) -> Iterator[Buffer]:
     """The bytes of the file, in order. Nothing is copied but what a block copies."""
-    order = sorted(blocks, key=lambda name: (-BYTES[blocks[name].dtype], name))
-    yield _format_header(blocks, order)
-    for name in order:
+    layout = plan_file(blocks)
+    yield layout.header
+    for name in layout.entries:
         yield from blocks[name].pieces()
 
 
-def _format_header(blocks: Mapping[str, Block], order: list[str]) -> bytes:
+def copy_file(layout: Layout, blocks: Mapping[str, Block], target: memoryview) -> None:
+    """The same bytes, put into memory: one copy of each block, from where it lies to where it belongs."""
+    start = len(layout.header)
+    target[:start] = layout.header
+    for name, entry in layout.entries.items():
+        if entry.end > entry.begin:
+            blocks[name].copy_into(target[start + entry.begin : start + entry.end])
+
+
+def _format_header(entries: Mapping[str, Entry]) -> bytes:
     header: dict[str, object] = {METADATA: {"format": "pt"}}
-    begin = 0
-    for name in order:
-        block = blocks[name]
-        end = begin + math.prod(block.shape) * BYTES[block.dtype]
-        header[name] = {"dtype": block.dtype, "shape": list(block.shape), "data_offsets": [begin, end]}
-        begin = end
+    for name, entry in entries.items():
+        header[name] = {"dtype": entry.dtype, "shape": list(entry.shape), "data_offsets": [entry.begin, entry.end]}
     text = json.dumps(header, separators=(",", ":")).encode("ascii")
     text += b" " * (-(len(text) + 8) % _ALIGNMENT)
     return len(text).to_bytes(8, "little") + text

@@ -3,42 +3,57 @@
 Two kinds of save. A periodic one can wait: if the storage refuses it, the run is told, goes on, and tries again when
 the next is due; the older checkpoints are untouched. One that cannot wait, because the process is about to end or the
 script asked for it, raises SaveFailed, so that the job ends with a status that says it was not saved (1, not 75).
+
+Two ways to the disk. With a memory tier (`memory`) the state is copied into memory and the keeper commits it: a
+periodic save costs no more than that copy, and is done when the keeper's answer comes, some steps later. Without one,
+or when the keeper could not, this process writes it itself and stands still meanwhile.
+
+Known limit: a save that cannot wait waits for the keeper's answer; one that was stopped (SIGSTOP) holds it up.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from perdure import directory
+from perdure.channel import Channel
 from perdure.errors import SaveFailed, tell
+from perdure.memory import Answer, MemoryTier
 from perdure.progress import Progress
 from perdure.schedule import Mark, is_due
 from perdure.settings import Settings
 from perdure.state import Capture
+from perdured.contract.checkpoint import Facts
 
 SERIES = "run"
+Position = tuple[int, ...]
 
 
 class SaveRequest(NamedTuple):
-    """A state to be saved, and what the manifest says of it."""
+    """A state to be saved, and what the manifest says of it. `where` tells it from every other state of the run."""
 
     capture: Capture
     step: int
     position: Mapping[str, int]
     is_healthy: bool
+    where: Position
 
 
 class Saver:
     """Holds the directory from `__init__` to `close`. Errors of `__init__`: DirectoryInUse, SaveFailed."""
 
-    def __init__(self, settings: Settings, progress: Progress) -> None:
+    def __init__(self, settings: Settings, progress: Progress, channel: Channel) -> None:
         self._settings = settings
         self._progress = progress
+        self._memory = MemoryTier(settings, channel)
         self._protected: Path | None = None
         self._last = Mark(0, time.monotonic())
+        self._saved: Position | None = None
+        self._requested: dict[int, SaveRequest] = {}
+        """By the generation of the snapshot, what the keeper has been asked to commit."""
         try:
             self._lock = directory.DirectoryLock(settings.root)
         except OSError as error:
@@ -59,35 +74,48 @@ class Saver:
             return None
         return directory.find_checkpoint(self.root, SERIES)
 
-    def go_on_from(self, found: directory.Found) -> None:
+    def go_on_from(self, found: directory.Found, where: Position) -> None:
         """It was loaded. What counts as newer is set aside, and retention will not touch it."""
         why = f"the run went back to step {found.step}"
         directory.set_aside_all(self.root, SERIES, why, newer_than=found.path)
         self._protected = found.path
         self._last = Mark(found.step, time.monotonic())
+        self._saved = where
+
+    def is_saved(self, where: Position) -> bool:
+        """Whether that state is durable."""
+        self._hear(self._memory.take_answers())
+        return self._saved == where
 
     def is_due(self, step: int) -> bool:
-        return is_due(self._settings.every, self._last, Mark(step, time.monotonic()))
+        self._hear(self._memory.take_answers())
+        return is_due(self._settings.every, self._last, Mark(step, time.monotonic())) and not self._requested
 
-    def try_to_save(self, request: SaveRequest) -> bool:
-        """A save that can wait; whether it succeeded."""
-        try:
-            self._save(request)
-        except OSError as error:
-            tell(
-                f"the checkpoint of step {request.step} could not be written to {self.root}; training goes on",
-                _explain(error),
-                "Mend the storage: until a later checkpoint succeeds, a crash costs all steps since the last one.",
-            )
-            return False
-        finally:
-            self._last = Mark(request.step, time.monotonic())
-        return True
+    # In memory -------------------------------------------------------------------------------------------------------
+
+    def is_snapshot_due(self) -> bool:
+        return self._memory.is_due()
+
+    def take_snapshot(self, make: Callable[[], SaveRequest | None]) -> None:
+        """A copy of the state in memory, for the case that this process dies. Never fails; costs what a copy costs."""
+        began = time.monotonic()
+        request = make()
+        if request is not None and request.is_healthy:
+            self._memory.take_snapshot(request.capture, request.step, _make_facts(request))
+        self._memory.note_cost(began)
+
+    # On the disk -----------------------------------------------------------------------------------------------------
+
+    def try_to_save(self, request: SaveRequest) -> None:
+        """A save that can wait. It is under way, or done, or the person who reads the output was told why not."""
+        self._last = Mark(request.step, time.monotonic())
+        if self._begin_commit(request, is_urgent=False) is None:
+            self._try_to_save_here(request)
 
     def save(self, request: SaveRequest) -> Path:
         """A save that cannot wait. Errors: SaveFailed."""
         try:
-            return self._save(request)
+            return self._commit_now(request) or self._save_here(request)
         except OSError as error:
             raise SaveFailed(
                 f"the checkpoint of step {request.step} could not be written to {self.root}",
@@ -95,14 +123,81 @@ class Saver:
                 "Mend the storage and run the job again: it goes on from the last checkpoint, which is untouched.",
             ) from error
 
-    def _save(self, request: SaveRequest) -> Path:
+    # By the keeper ---------------------------------------------------------------------------------------------------
+
+    def _begin_commit(self, request: SaveRequest, *, is_urgent: bool) -> int | None:
+        """The generation that the keeper has been asked to commit; None if it cannot be."""
+        generation = self._memory.take_snapshot(request.capture, request.step, _make_facts(request))
+        if generation is not None:
+            self._requested[generation] = request
+            protect = str(self._protected) if self._protected is not None else None
+            self._memory.ask_commit(generation, protect, is_urgent=is_urgent)
+        return generation
+
+    def _commit_now(self, request: SaveRequest) -> Path | None:
+        """None if the keeper could not."""
+        generation = self._find_requested(request.where) or self._begin_commit(request, is_urgent=True)
+        if generation is None:
+            return None
         self._progress.tell_saving(request.step)
-        facts = directory.make_facts(SERIES, healthy=request.is_healthy, position=request.position)
-        path = directory.commit(self.root, request.step, request.capture.files(), facts)
-        self._last = Mark(request.step, time.monotonic())
+        path = self._wait_for(generation)
+        self._requested.pop(generation)
+        if path is not None:
+            self._note_saved(request)
+        return path
+
+    def _wait_for(self, generation: int) -> Path | None:
+        path = None
+        while self._memory.is_under_way(generation):
+            answers = self._memory.wait_for_answers()
+            self._hear([answer for answer in answers if answer.generation != generation])
+            path = next((answer.path for answer in answers if answer.generation == generation), path)
+        return Path(path) if path is not None else None
+
+    def _find_requested(self, where: Position) -> int | None:
+        """The snapshot of that state which is being committed already."""
+        return next((generation for generation, r in self._requested.items() if r.where == where), None)
+
+    def _hear(self, answers: list[Answer]) -> None:
+        for answer in answers:
+            request = self._requested.pop(answer.generation, None)
+            if request is not None and answer.path is not None:
+                self._note_saved(request)
+            elif request is not None:
+                self._tell_failure(request.step, answer.why)
+
+    # By this process -------------------------------------------------------------------------------------------------
+
+    def _try_to_save_here(self, request: SaveRequest) -> None:
+        try:
+            self._save_here(request)
+        except OSError as error:
+            self._tell_failure(request.step, _explain(error))
+        finally:
+            self._last = Mark(request.step, time.monotonic())
+
+    def _save_here(self, request: SaveRequest) -> Path:
+        self._progress.tell_saving(request.step)
+        path = directory.commit(self.root, request.step, request.capture.files(), _make_facts(request))
+        self._note_saved(request)
         self._progress.tell_saved(request.step, path)
         directory.drop_old(self.root, self._settings.keep, self._protected)
         return path
+
+    def _note_saved(self, request: SaveRequest) -> None:
+        self._saved = request.where
+        self._last = Mark(request.step, time.monotonic())
+
+    def _tell_failure(self, step: int, why: str) -> None:
+        tell(
+            f"the checkpoint of step {step} could not be written to {self.root}; training goes on",
+            why,
+            "Mend the storage: until a later checkpoint succeeds, a crash costs all steps since the last one.",
+        )
+
+
+def _make_facts(request: SaveRequest) -> Facts:
+    return directory.make_facts(SERIES, healthy=request.is_healthy, position=request.position)
 
 
 def _explain(error: OSError) -> str:

@@ -19,8 +19,6 @@ from perdure.state import Capture, Moment, Stateful, capture_state, check_object
 from perdure.walk import Hooks, Walk
 from perdured.contract import exits
 
-_Mark = tuple[int, ...]
-
 
 class Run:
     """A training run that can be stopped at any moment and goes on where it was.
@@ -77,7 +75,6 @@ class Run:
         self._stop = StopFlag()
         self._loss: Any = None
         self._boundary: Capture | None = None  # at the last point from which code runs again: see `walk`
-        self._saved: _Mark | None = None
         self._is_save_wanted = self._is_stop_seen = False
         if data is not None:
             self._walk.source(data)
@@ -144,9 +141,8 @@ class Run:
         if capture is None:
             self._is_save_wanted = True
             return None
-        path = self._saver.save(self._request(capture))
-        self._note_saved()
-        return path
+        self._is_save_wanted = False
+        return self._saver.save(self._request(capture))
 
     @property
     def epoch(self) -> int:
@@ -168,7 +164,7 @@ class Run:
         self._channel = open_channel()
         self._progress = Progress(self._channel)
         try:
-            self._saver = Saver(self._settings, self._progress)
+            self._saver = Saver(self._settings, self._progress, self._channel)
         except BaseException:
             self._channel.close()
             raise
@@ -195,18 +191,17 @@ class Run:
         if found is None:
             return
         moment = restore_state(found.path, self._objects)
-        self._saver.go_on_from(found)
         self._start = found.path
         self.step = self.resumed_from_step = moment.step
         self.values.update(moment.values)
         self._walk.load_tree(moment.position, moment.rng, self._data)
-        self._note_saved()
+        self._saver.go_on_from(found, self._where())
         tell(f"resumed from step {self.step} ({found.path})")
 
     def _finish(self) -> None:
         if self._is_stop_seen and not self._walk.is_complete:
             self._stop_now(self._find_state())
-        elif self._saved != self._mark():
+        elif not self._saver.is_saved(self._where()):
             self._saver.save(self._request(self._capture()))
 
     def _leave(self) -> None:
@@ -230,24 +225,24 @@ class Run:
         self._is_save_wanted = self._channel.take_save_wish() or self._is_save_wanted
         is_stopping = self._stop.signal is not None
         if not (is_stopping or self._is_save_wanted or self._saver.is_due(self.step)):
+            if self._saver.is_snapshot_due():
+                self._saver.take_snapshot(self._find_request)
             return
         capture = self._find_state()
         if is_stopping and (capture is not None or self._walk.is_broken_off):
             self._stop_now(capture)
         elif capture is not None:
-            if self._saver.try_to_save(self._request(capture)):
-                self._note_saved()
+            self._saver.try_to_save(self._request(capture))
             self._is_save_wanted = False
 
     def _stop_now(self, capture: Capture | None) -> NoReturn:
         """Save what is not saved, and exit. `capture` is None if the state of the last step is gone meanwhile."""
-        if capture is not None and self._saved != self._mark():
+        if capture is not None and not self._saver.is_saved(self._where()):
             self._saver.save(self._request(capture))
-            self._note_saved()
         what = f"stopped by {self._stop.signal.name if self._stop.signal else 'request'} at step {self.step}"
         why = (
             f"saved in {self._saver.root}"
-            if self._saved == self._mark()
+            if self._saver.is_saved(self._where())
             else "tensors were changed after the last step"
         )
         tell(f"{what}; {why}; run the same command to go on")
@@ -277,10 +272,12 @@ class Run:
 
     def _request(self, capture: Capture) -> SaveRequest:
         position = {"epoch": self._walk.epoch, "batches": self._walk.batches}
-        return SaveRequest(capture, self.step, position, self._loss is None or is_finite(self._loss))
+        is_healthy = self._loss is None or is_finite(self._loss)
+        return SaveRequest(capture, self.step, position, is_healthy, self._where())
 
-    def _mark(self) -> _Mark:
+    def _find_request(self) -> SaveRequest | None:
+        capture = self._find_state()
+        return None if capture is None else self._request(capture)
+
+    def _where(self) -> tuple[int, ...]:
         return (self.step, *self._walk.mark())
-
-    def _note_saved(self) -> None:
-        self._saved, self._is_save_wanted = self._mark(), False

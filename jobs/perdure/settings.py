@@ -19,6 +19,8 @@ class Settings(NamedTuple):
     every: Schedule
     keep: int
     root: Path
+    uses_memory: bool
+    """Whether snapshots are kept in memory; the spec's `checkpoint.memory`."""
 
 
 def load_settings(every: str | None, keep: int | None, directory: str | os.PathLike[str] | None) -> Settings:
@@ -28,6 +30,7 @@ def load_settings(every: str | None, keep: int | None, directory: str | os.PathL
         _parse_every(every if every is not None else os.environ.get(environment.CHECKPOINT_EVERY, EVERY)),
         _parse_keep(keep if keep is not None else os.environ.get(environment.CHECKPOINT_KEEP, KEEP)),
         Path(os.path.abspath(wanted)),
+        os.environ.get(environment.CHECKPOINT_MEMORY, "1") != "0",
     )
 
 

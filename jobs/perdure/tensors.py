@@ -40,6 +40,15 @@ class TensorBlock:
         if on_cpu.numel():
             yield _memory(on_cpu)
 
+    def copy_into(self, target: memoryview) -> None:
+        """By torch itself, which knows every layout and device; where it knows no such memory, byte by byte."""
+        tensor = self._tensor.detach()
+        if tensor.dtype in _NATIVE or tensor.dtype in _PAIRS:
+            torch.frombuffer(target, dtype=tensor.dtype).view(tensor.shape).copy_(tensor)
+        else:
+            for piece in self.pieces():
+                target[:] = piece
+
     def is_unchanged(self) -> bool:
         """Sees every operation in place but those through `.data`, which torch does not count."""
         return _count_changes(self._tensor) == self._version

@@ -236,6 +236,7 @@ def test_the_environment_is_the_submitters_and_the_attempts_and_nothing_else(
         "PERDURE_GRACE_SECONDS": "90",
         "PERDURE_CHECKPOINT_EVERY": "500 steps",
         "PERDURE_CHECKPOINT_KEEP": "4",
+        "PERDURE_CHECKPOINT_MEMORY": "1",
     }
 
 

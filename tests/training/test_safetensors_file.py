@@ -23,6 +23,9 @@ class Bytes:
     def pieces(self) -> Iterator[bytes]:
         yield self._data
 
+    def copy_into(self, target: memoryview) -> None:
+        target[:] = self._data
+
     def is_unchanged(self) -> bool:
         return True
 

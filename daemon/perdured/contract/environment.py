@@ -12,6 +12,7 @@ GRACE_SECONDS = "PERDURE_GRACE_SECONDS"
 # How the spec's [checkpoint] section reaches `perdure.Run`: set by the daemon, overridden by Run's own arguments.
 CHECKPOINT_EVERY = "PERDURE_CHECKPOINT_EVERY"
 CHECKPOINT_KEEP = "PERDURE_CHECKPOINT_KEEP"
+CHECKPOINT_MEMORY = "PERDURE_CHECKPOINT_MEMORY"
 
 # Marks every process of an attempt, so that what is left of one whose keeper is gone can be told from strangers.
 ATTEMPT_NONCE = "PERDURE_ATTEMPT_NONCE"
@@ -27,6 +28,7 @@ ATTEMPT_VARIABLES = (
     GRACE_SECONDS,
     CHECKPOINT_EVERY,
     CHECKPOINT_KEEP,
+    CHECKPOINT_MEMORY,
     ATTEMPT_NONCE,
 )
 

@@ -7,7 +7,14 @@ its whole status at once and again after each change, so a listener that reconne
                        {"type": "progress", "step": 12, "loss": 0.5, "total": 400}     loss, total may be absent
                        {"type": "saving", "step": 12}
                        {"type": "checkpoint", "step": 12, "path": "/…/step-…"}
+                       {"type": "memory", "root": "/…", "keep": 3}       with the descriptor of an arena (SCM_RIGHTS)
+                       {"type": "release"}              the arena is not written to any more
+                       {"type": "commit", "generation": 7, "protect": "/…"|null, "urgent": false}
     keeper -> job      {"type": "save"}                     checkpoint at the next safe point
+                       {"type": "memory_held"}              the arena is held; commits may be asked for, one at a time
+                       {"type": "memory_refused", "why": "…"}            it is not: another process of the job has one
+                       {"type": "committed", "generation": 7, "step": 12, "path": "/…"}
+                       {"type": "not_committed", "generation": 7, "why": "…"}
     daemon -> keeper   {"type": "hello", "role": "daemon", "version": 1, "nonce": "…", "epoch": 3}  epoch may be absent
                        {"type": "save"}
                        {"type": "stop", "reason": "stop", "signal": 15, "grace": 120.0}        signal may be absent
@@ -27,6 +34,14 @@ HELLO = "hello"
 PROGRESS = "progress"
 SAVING = "saving"
 CHECKPOINT = "checkpoint"
+MEMORY = "memory"
+MEMORY_HELD = "memory_held"
+MEMORY_REFUSED = "memory_refused"
+RELEASE = "release"
+COMMIT = "commit"
+COMMITTED = "committed"
+NOT_COMMITTED = "not_committed"
+ABOUT_MEMORY = (MEMORY_HELD, MEMORY_REFUSED, COMMITTED, NOT_COMMITTED)
 SAVE = "save"
 STOP = "stop"
 STATUS = "status"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple, Protocol
 
 from perdured.contract import messages
@@ -51,6 +51,23 @@ class Client:
         self.outgoing = bytearray()
         self.wants_status = False
         self.wants_save = False
+        self._descriptor: int | None = None
+
+    def hold(self, descriptors: Collection[int]) -> None:
+        """One at a time: what the client sent beside its words, until a message asks for it."""
+        for descriptor in descriptors:
+            self.drop_descriptor()
+            self._descriptor = descriptor
+
+    def take_descriptor(self) -> int:
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is None:
+            raise ValueError("there is no descriptor with it")
+        return descriptor
+
+    def drop_descriptor(self) -> None:
+        if self._descriptor is not None:
+            os.close(self.take_descriptor())
 
     def take_lines(self) -> list[bytes]:
         """The whole lines that have come; ValueError when one grows beyond all bounds."""
@@ -99,6 +116,17 @@ class Clients:
         for client in jobs:
             client.wants_save = True
             self._guard(client, self._write)
+
+    def tell(self, client: int, message: dict[str, object]) -> None:
+        """To one that may have gone meanwhile."""
+        listener = self._clients.get(client)
+        if listener is not None:
+            listener.outgoing += talk.format_message(message)
+            self._guard(listener, self._write)
+
+    def take_descriptor(self, client: int) -> int:
+        """What came with the client's message. ValueError if nothing did."""
+        return self._clients[client].take_descriptor()
 
     def close(self) -> None:
         for client in list(self._clients.values()):
@@ -168,9 +196,10 @@ class Clients:
     def _read(self, client: Client) -> bool:
         """True when there may be more."""
         try:
-            data = client.connection.recv(_READ_SIZE)
+            data, descriptors, _, _ = socket.recv_fds(client.connection, _READ_SIZE, 1)
         except BlockingIOError:
             return False
+        client.hold(descriptors)
         if not data:
             self._drop(client)
             return False
@@ -229,6 +258,7 @@ class Clients:
             log(f"a client was dropped: {why}")
         self._loop.forget(client.fd)
         client.connection.close()
+        client.drop_descriptor()
         if len(self._clients) == MAX_CLIENTS - 1:
             self._resume()
         if _has_role(client, messages.ROLE_JOB):

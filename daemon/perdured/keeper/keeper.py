@@ -15,6 +15,7 @@ from . import cgroup, records, talk, tree
 from .clients import Clients
 from .log import log
 from .loop import READ, URGENT, Loop, read_clock
+from .memory import Committed, Memory
 from .records import ExitRecord, RunRecord, StopRecord, Usage, Want
 
 PREEMPTED = "preempted"
@@ -27,6 +28,7 @@ _FIRST_RETRY, _LONGEST_RETRY = 1.0, 30.0
 
 class Attempt(NamedTuple):
     directory: Path
+    lock: int
     want: Want
     run: RunRecord
     pidfd: int
@@ -50,6 +52,7 @@ class Keeper:
         self._wakeup = wakeup
         self._loop = Loop()
         self._clients = Clients(self._loop, listener, self)
+        self._memory = Memory(self._loop, attempt.lock, self._hear_writer, self._on_writer_end)
 
     def hold(self) -> None:
         """Returns when nothing of the attempt is left and its end is durable."""
@@ -72,6 +75,26 @@ class Keeper:
     # Hearing ------------------------------------------------------------------------------------------------------
 
     def hear_job(self, message: dict[str, object], client: int) -> None:
+        match message["type"]:
+            case messages.MEMORY:
+                self._clients.tell(client, self._take_memory(message, client))
+            case messages.COMMIT:
+                self._memory.commit(message, client)
+            case messages.RELEASE:
+                self._memory.release(client)
+            case _:
+                self._hear_news(message, client)
+
+    def _take_memory(self, message: dict[str, object], client: int) -> dict[str, object]:
+        """The answer to a process of the job that hands over its arena."""
+        try:
+            is_held = self._memory.take_over(self._clients.take_descriptor(client), message, client)
+        except OSError as error:
+            return {"type": messages.MEMORY_REFUSED, "why": str(error)}
+        why = "another process of the job has one already"
+        return {"type": messages.MEMORY_HELD} if is_held else {"type": messages.MEMORY_REFUSED, "why": why}
+
+    def _hear_news(self, message: dict[str, object], client: int) -> None:
         before, self._told = self._told, talk.hear_job(self._told, message, client)
         is_more_than_progress = before._replace(step=None, loss=None, total=None) != self._told._replace(
             step=None, loss=None, total=None
@@ -80,6 +103,19 @@ class Keeper:
 
     def lose_job(self, client: int) -> None:
         self._told = talk.forget_saving(self._told, client)
+        self._memory.lose(client)
+
+    def _hear_writer(self, answer: Committed, client: int | None) -> None:
+        if answer.step is not None and answer.path is not None:
+            self._told = self._told._replace(checkpoint_step=answer.step, checkpoint_path=answer.path)
+        if client is not None:
+            self._told = talk.forget_saving(self._told, client)
+            self._clients.tell(client, talk.make_answer(answer.generation, answer.step, answer.path, answer.why))
+        self._clients.push_status(at_once=True)
+
+    def _on_writer_end(self) -> None:
+        if self._exit is not None:
+            self._check_drained()
 
     def hear_daemon(self, message: dict[str, object]) -> None:
         if message["type"] == messages.SAVE:
@@ -115,6 +151,7 @@ class Keeper:
             # A full disk is no reason to let the deadline of a preemption pass.
             log(f"cannot save {records.STOP}: {error}")
         self._loop.call_at("deadline", self._stop.deadline, self._on_deadline)
+        self._memory.hurry()
         if is_first:
             self._signal_leader(self._stop.signal)
             self._signal_leader(signal.SIGCONT)
@@ -210,7 +247,7 @@ class Keeper:
         if leaf is not None:
             self._killed |= cgroup.list_members(leaf)
             cgroup.kill_all(leaf)
-        self._killed |= tree.kill_children()
+        self._killed |= tree.kill_children(but=self._memory.pids)
         self._killed.discard(leader)
         if self._exit is not None:
             self._check_drained()
@@ -219,9 +256,11 @@ class Keeper:
         """Looks whether anything is left; called at every death, so that what surfaces by it is killed as well."""
         tree.reap_all()
         leaf = self._attempt.run.cgroup
-        if tree.has_children() or (leaf is not None and cgroup.is_populated(leaf)):
+        if tree.has_children(but=self._memory.pids) or (leaf is not None and cgroup.is_populated(leaf)):
             if not self._loop.is_waiting("finish"):
-                self._killed |= tree.kill_children()
+                self._killed |= tree.kill_children(but=self._memory.pids)
+            return
+        if self._memory.finish():
             return
         if not self._is_drained:
             assert self._exit is not None

@@ -17,8 +17,9 @@ Rules
   deadline the whole tree is killed. A second stop can only bring the deadline nearer.
 - **One thread, no ticks.** It waits for descriptors (pidfd, sockets, signals) and for deadlines on CLOCK_BOOTTIME, and
   does nothing in between. No client can hold it up (`clients.py`).
-- **All is imported before `ready`**, from the standard library and `perdured.contract` alone, with `-I -S`: neither an
-  upgrade on disk nor the user's environment can change a keeper that runs.
+- **The job's last snapshot is committed before the lock is free**, by a child that holds it as well (`memory.py`).
+- **All is imported before `ready`**, but for what that child needs: from the standard library and `perdured.contract`
+  alone, with `-I -S`, so that neither an upgrade on disk nor the user's environment can change a keeper that runs.
 
 Every crash on the way
 ----------------------
@@ -89,6 +90,7 @@ class Post(NamedTuple):
     """What the keeper has taken up before it may start anything."""
 
     directory: Path
+    lock: int
     want: Want
     listener: socket.socket
     wakeup: int
@@ -143,7 +145,7 @@ def _take_post(directory: Path, leaving: contextlib.ExitStack) -> Post:
     listener = sockets.bind_unix(directory / records.SOCKET)
     leaving.callback((directory / records.SOCKET).unlink, missing_ok=True)
     leaving.callback(listener.close)
-    return Post(directory, want, listener, wakeup, oom_score)
+    return Post(directory, lock, want, listener, wakeup, oom_score)
 
 
 def _take_signals() -> int:
@@ -165,7 +167,7 @@ def _run_attempt(post: Post, channel: Channel) -> bool:
     except OSError as error:
         leader.abandon()
         raise Refused(f"cannot save {records.RUN}: {error.strerror}") from error
-    attempt = Attempt(post.directory, post.want, run, leader.pidfd, cgroup.read_oom_kills())
+    attempt = Attempt(post.directory, post.lock, post.want, run, leader.pidfd, cgroup.read_oom_kills())
     keeper = Keeper(attempt, post.listener, post.wakeup)
     failure = leader.release()
     if failure is None:

@@ -110,6 +110,13 @@ def decide_stop(current: StopRecord | None, asked: StopAsked, now: float, wall: 
     return current._replace(deadline=min(current.deadline, now + asked.grace))
 
 
+def make_answer(generation: int | None, step: int | None, path: str | None, why: str | None) -> dict[str, object]:
+    """To the job, about a commit that it asked for."""
+    if path is not None:
+        return {"type": messages.COMMITTED, "generation": generation, "step": step, "path": path}
+    return {"type": messages.NOT_COMMITTED, "generation": generation, "why": why or "the snapshot is gone"}
+
+
 def format_message(message: Mapping[str, object]) -> bytes:
     return json.dumps(message).encode() + b"\n"
 

@@ -12,6 +12,7 @@ import contextlib
 import ctypes
 import os
 import signal
+from collections.abc import Collection
 
 from .identity import observe_process
 
@@ -25,8 +26,10 @@ def become_subreaper() -> None:
         raise OSError(number, f"prctl(PR_SET_CHILD_SUBREAPER): {os.strerror(number)}")
 
 
-def has_children() -> bool:
-    """True while there is a child, a zombie included."""
+def has_children(but: Collection[int] = ()) -> bool:
+    """True while there is a child, a zombie included; or, `but` some, a living one beside those."""
+    if but:
+        return bool(list_children() - set(but))
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
@@ -54,9 +57,9 @@ def list_children() -> set[int]:
     return {pid for pid, process in seen if process is not None and process.parent == own and process.is_alive}
 
 
-def kill_children() -> set[int]:
+def kill_children(but: Collection[int] = ()) -> set[int]:
     """SIGKILL to each living direct child; returns their PIDs. One that became another user's is waited for instead."""
-    children = list_children()
+    children = list_children() - set(but)
     for pid in children:
         with contextlib.suppress(PermissionError):
             os.kill(pid, signal.SIGKILL)

@@ -122,6 +122,7 @@ def _describe_start(job: Job, launch: Launch, choice: Choice | None) -> Ground:
         environment.GRACE_SECONDS: f"{spec.stop.grace:g}",
         environment.CHECKPOINT_EVERY: spec.checkpoint.every.as_text,
         environment.CHECKPOINT_KEEP: str(spec.checkpoint.keep),
+        environment.CHECKPOINT_MEMORY: str(int(spec.checkpoint.memory)),
         environment.RESTART_REASON: launch.restart_reason,
         environment.RESUME_FROM: str(choice.chosen.path) if choice and choice.chosen else None,
         environment.RESUME_STEP: str(choice.chosen.step) if choice and choice.chosen else None,

@@ -1,0 +1,142 @@
+"""The memory tier, seen from the keeper: whose arena it holds, and what its writer is doing.
+
+The job makes the arena and hands it over; from then on it lives as long as the job or the keeper's writer does. The job
+asks for each commit, one at a time, and does not touch that slot before the answer. So the arena needs no locks: what
+is read is either what the job said it leaves alone, or the last word of a job that is dead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from .log import log
+from .loop import READ, Loop
+from .priority import Priority, set_priority
+from .records import take, take_optional
+from .writer import fork_writer
+
+
+class Committed(NamedTuple):
+    """The writer's answer. Without a path there was nothing to commit, or `why` it was not."""
+
+    generation: int | None
+    step: int | None
+    path: str | None
+    why: str | None
+
+
+class Memory:
+    """`on_answer` gets each answer, and the client that asked, if any; `on_end` is called when a writer has ended."""
+
+    def __init__(
+        self, loop: Loop, lock: int, on_answer: Callable[[Committed, int | None], None], on_end: Callable[[], None]
+    ) -> None:
+        self._loop = loop
+        self._lock = lock
+        self._on_answer = on_answer
+        self._on_end = on_end
+        self._writers: list[_Writer] = []
+        """More than one only while an earlier one still writes what it was left with."""
+
+    @property
+    def pids(self) -> frozenset[int]:
+        """The only children of the keeper that are none of the job's."""
+        return frozenset(writer.pid for writer in self._writers)
+
+    def take_over(self, arena: int, message: Mapping[str, object], client: int) -> bool:
+        """The job's arena is ours as well. False where another living process of the job has one already."""
+        try:
+            if any(writer.client not in (None, client) for writer in self._writers):
+                return False
+            self.finish()
+            place = {"root": take(message, "root", str), "keep": take(message, "keep", int)}
+            pid, control = fork_writer(arena, self._lock)
+        finally:
+            os.close(arena)
+        writer = _Writer(pid, control, client, place)
+        self._writers.append(writer)
+        self._loop.watch(control.fileno(), READ, lambda _: self._hear(writer))
+        return True
+
+    def commit(self, message: Mapping[str, object], client: int) -> None:
+        """Asks for the commit of a snapshot; ValueError from a client that has handed over no arena."""
+        writer = next((w for w in self._writers if w.client == client and not w.is_finishing), None)
+        if writer is None:
+            raise ValueError("a commit without an arena")
+        protect, is_urgent = take_optional(message, "protect", str), bool(message.get("urgent"))
+        if is_urgent:
+            set_priority(writer.pid, Priority.NORMAL)
+        writer.order(generation=take(message, "generation", int), protect=protect, urgent=is_urgent)
+
+    def release(self, client: int) -> None:
+        """The client will not use its arena any more, and makes another perhaps."""
+        for writer in self._writers:
+            if writer.client == client:
+                writer.finish()
+
+    def lose(self, client: int) -> None:
+        """The client has gone; what it wrote last is kept for the end of the attempt."""
+        for writer in self._writers:
+            if writer.client == client:
+                writer.client = None
+
+    def hurry(self) -> None:
+        """A deadline is set: what is being written is wanted soon."""
+        for writer in self._writers:
+            set_priority(writer.pid, Priority.NORMAL)
+
+    def finish(self) -> bool:
+        """The job will write no more: its last complete snapshot is committed. True while a writer is still at it."""
+        self.hurry()
+        for writer in self._writers:
+            writer.finish()
+        return bool(self._writers)
+
+    def _hear(self, writer: _Writer) -> None:
+        for answer in writer.read_answers():
+            self._on_answer(answer, writer.client)
+        if writer.is_closed:
+            self._loop.forget(writer.control.fileno())
+            writer.control.close()
+            with contextlib.suppress(ChildProcessError):  # it has closed its socket by ending
+                os.waitpid(writer.pid, 0)
+            self._writers.remove(writer)
+            self._on_end()
+
+
+class _Writer:
+    def __init__(self, pid: int, control: socket.socket, client: int, place: Mapping[str, object]) -> None:
+        self.pid = pid
+        self.control = control
+        self.client: int | None = client
+        self.is_closed = self.is_finishing = False
+        self._place = place
+        self._unread = b""
+
+    def order(self, **fields: object) -> None:
+        """An order is far shorter than the socket's buffer, and there is one at a time."""
+        try:
+            self.control.sendall(json.dumps({**self._place, **fields}).encode("ascii") + b"\n")
+        except OSError as error:
+            log(f"the writer takes no orders: {error}")
+
+    def finish(self) -> None:
+        if not self.is_finishing:
+            self.is_finishing = True
+            self.order(last=True, urgent=True)
+            with contextlib.suppress(OSError):
+                self.control.shutdown(socket.SHUT_WR)
+
+    def read_answers(self) -> list[Committed]:
+        try:
+            data = self.control.recv(64 * 1024)
+        except OSError:
+            data = b""
+        self.is_closed = not data
+        *lines, self._unread = (self._unread + data).split(b"\n")
+        return [Committed(*(fields.get(name) for name in Committed._fields)) for fields in map(json.loads, lines)]
