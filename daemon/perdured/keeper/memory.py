@@ -64,14 +64,16 @@ class Memory:
         return True
 
     def commit(self, message: Mapping[str, object], client: int) -> None:
-        """Asks for the commit of a snapshot; ValueError from a client that has handed over no arena."""
+        """Asks for the commit of a snapshot. There is an answer in any case."""
+        generation, protect = take(message, "generation", int), take_optional(message, "protect", str)
+        is_urgent = bool(message.get("urgent"))
         writer = next((w for w in self._writers if w.client == client and not w.is_finishing), None)
         if writer is None:
-            raise ValueError("a commit without an arena")
-        protect, is_urgent = take_optional(message, "protect", str), bool(message.get("urgent"))
+            self._on_answer(Committed(generation, None, None, "there is nobody to write it"), client)
+            return
         if is_urgent:
             set_priority(writer.pid, Priority.NORMAL)
-        writer.order(generation=take(message, "generation", int), protect=protect, urgent=is_urgent)
+        writer.order(generation, protect=protect, urgent=is_urgent)
 
     def release(self, client: int) -> None:
         """The client will not use its arena any more, and makes another perhaps."""
@@ -116,27 +118,36 @@ class _Writer:
         self.client: int | None = client
         self.is_closed = self.is_finishing = False
         self._place = place
+        self._unanswered: list[int | None] = []
         self._unread = b""
 
-    def order(self, **fields: object) -> None:
-        """An order is far shorter than the socket's buffer, and there is one at a time."""
+    def order(self, generation: int | None, **fields: object) -> None:
+        """An order is far shorter than the socket's buffer, and there are two at most."""
+        self._unanswered.append(generation)
         try:
-            self.control.sendall(json.dumps({**self._place, **fields}).encode("ascii") + b"\n")
+            self.control.sendall(
+                json.dumps({**self._place, "generation": generation, **fields}).encode("ascii") + b"\n"
+            )
         except OSError as error:
             log(f"the writer takes no orders: {error}")
 
     def finish(self) -> None:
         if not self.is_finishing:
             self.is_finishing = True
-            self.order(last=True, urgent=True)
+            self.order(None, last=True, urgent=True)
             with contextlib.suppress(OSError):
                 self.control.shutdown(socket.SHUT_WR)
 
     def read_answers(self) -> list[Committed]:
+        """One that has died has answered no to all that it was asked."""
         try:
             data = self.control.recv(64 * 1024)
         except OSError:
             data = b""
         self.is_closed = not data
         *lines, self._unread = (self._unread + data).split(b"\n")
-        return [Committed(*(fields.get(name) for name in Committed._fields)) for fields in map(json.loads, lines)]
+        answers = [Committed(*(fields.get(name) for name in Committed._fields)) for fields in map(json.loads, lines)]
+        del self._unanswered[: len(answers)]
+        if self.is_closed:
+            answers += [Committed(generation, None, None, "its writer died") for generation in self._unanswered]
+        return answers

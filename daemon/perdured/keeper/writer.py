@@ -7,7 +7,7 @@ attempt. It ends when its orders do, after the one that it is working on; so als
 Orders and answers are JSON lines on a socket:
 
     {"generation": 7, "root": "/…", "keep": 3, "protect": "/…"|null, "urgent": false}     commit this snapshot
-    {"last": true, …}      commit the newest complete one, if it was not committed; the job is dead
+    {"generation": null, "last": true, …}      commit the newest complete one, if it was not committed; the job is dead
     ← {"generation": 7, "step": 1200, "path": "/…"}     committed; `path` null: there was nothing to do
     ← {"generation": 7, "why": "…"}                     not committed
 

@@ -114,7 +114,7 @@ class Arena:
         if _RECORD.size + len(body) > _RECORD_SIZE:
             raise ValueError("the record is too large")
         self._view[at + _RECORD.size : at + _RECORD.size + len(body)] = body
-        _RECORD.pack_into(self._view, at, 0, len(body), zlib.crc32(body, snapshot.generation))
+        _RECORD.pack_into(self._view, at, 0, len(body), zlib.crc32(body, snapshot.generation & 0xFFFFFFFF))
         struct.pack_into("<Q", self._view, at, snapshot.generation)
 
     def read(self, number: int) -> Snapshot | None:

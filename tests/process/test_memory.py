@@ -1,0 +1,259 @@
+"""The memory tier from the keeper's side: what a job left in its arena reaches the disk, however the job ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import perdured
+from perdured.contract.checkpoint import Listed, list_checkpoints, verify_checkpoint
+from perdured.keeper import records
+from perdured.keeper.lock import is_locked
+from perdured.processes import start_keeper
+from support.processes import (
+    Daemon,
+    Peer,
+    get_run,
+    is_alive,
+    kill_keeper,
+    make_script,
+    read_output,
+    run,
+    wait_for_end,
+    wait_for_output,
+    wait_until,
+)
+
+Connect = Callable[[], Peer]
+
+JOB = f"""
+sys.path.insert(0, {str(Path(perdured.__file__).parents[1])!r})
+import json, socket
+from perdured.contract import environment
+from perdured.contract.sockets import connect_unix
+from perdured.contract.checkpoint.arena import BLOCK, Part, Snapshot, create_arena
+from perdured.contract.checkpoint.manifest import Facts
+
+keeper = connect_unix(os.environ[environment.CHANNEL], 20)
+answers = keeper.makefile("rb")
+arena = create_arena(BLOCK)
+place = {{"root": os.path.join(os.getcwd(), "checkpoints"), "keep": 3}}
+
+def tell(**message): keeper.sendall(json.dumps(message).encode() + b"\\n")
+def hear(): return json.loads(answers.readline())
+def hand_over():
+    socket.send_fds(keeper, [json.dumps({{"type": "memory", **place}}).encode() + b"\\n"], [arena.descriptor])
+    return hear()["type"]
+def take(step, generation):
+    content = f"state of step {{step}}".encode()
+    arena.begin(generation % 2)
+    arena.slot(generation % 2)[:len(content)] = content
+    part = Part("a.bin", 0, len(content))
+    arena.finish(generation % 2, Snapshot(generation, step, (part,), Facts("job", 1, "run")))
+def commit(generation, urgent=False):
+    tell(type="commit", generation=generation, protect=None, urgent=urgent)
+    return hear()
+def die(): os.kill(os.getpid(), signal.SIGKILL)
+
+tell(type="hello", role="job", version=1)
+"""
+
+
+def _start(directory: Path, *lines: str, grace: float = 10.0) -> Path:
+    """Starts the job; returns where its checkpoints will be."""
+    run(start_keeper(make_script(directory, JOB, *lines, grace=grace)))
+    return directory.parent / "checkpoints"
+
+
+def _find(root: Path) -> list[tuple[int, bytes]]:
+    """Every checkpoint, newest first: its step and its bytes, and all of them are valid."""
+    found: list[Listed] = list_checkpoints(root) if root.exists() else []
+    assert all(verify_checkpoint(listed.path).is_valid for listed in found)
+    return [(listed.step, (listed.path / "a.bin").read_bytes()) for listed in found]
+
+
+# The last snapshot -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("end", ["die()", "os._exit(1)", "os.abort()"])
+def test_the_last_snapshot_of_a_job_that_died_is_committed(end: str, directory: Path) -> None:
+    root = _start(directory, "hand_over(); take(10, 1); take(20, 2); take(30, 3)", end)
+    wait_for_end(directory)
+    assert _find(root) == [(30, b"state of step 30")]
+    record = records.load_exit(directory)
+    assert record is not None
+    assert (record.checkpoint_step, record.checkpoint_path) == (30, str(list_checkpoints(root)[0].path))
+
+
+def test_a_copy_that_was_not_finished_is_not_committed(directory: Path) -> None:
+    root = _start(
+        directory, "hand_over(); take(10, 1); take(20, 2); arena.begin(1); arena.slot(1)[:4] = b'torn'; die()"
+    )
+    wait_for_end(directory)
+    assert _find(root) == [(20, b"state of step 20")]
+
+
+def test_without_a_snapshot_nothing_is_committed(directory: Path) -> None:
+    root = _start(directory, "hand_over(); die()")
+    wait_for_end(directory)
+    assert _find(root) == []
+
+
+def test_what_was_committed_is_not_committed_again(directory: Path) -> None:
+    root = _start(directory, "hand_over(); take(10, 1); say(commit(1)['path'])", "os._exit(0)")
+    wait_for_end(directory)
+    assert [step for step, _ in _find(root)] == [10]
+    assert read_output(directory) == [str(list_checkpoints(root)[0].path)]
+
+
+def test_a_job_that_hangs_loses_no_more_than_one_that_dies(directory: Path) -> None:
+    """It is killed at its deadline, and what it left in memory is safe."""
+
+    async def stop() -> None:
+        daemon = await Daemon().connect(directory)
+        daemon.link.ask_stop("stop", 0.1)
+        await daemon.until_gone()
+
+    lines = "signal.signal(signal.SIGTERM, signal.SIG_IGN); hand_over(); take(10, 1); say('hangs'); stay()"
+    root = _start(directory, lines)
+    wait_for_output(directory)
+    run(stop())
+    exit = wait_for_end(directory)
+    assert exit.reason == "timed_out"
+    assert _find(root) == [(10, b"state of step 10")]
+
+
+def test_nothing_starts_before_the_last_snapshot_is_safe(directory: Path) -> None:
+    """The lock is held until it is: whoever finds it free finds the checkpoint."""
+    root = _start(directory, "hand_over(); take(10, 1); say('ready'); stay()")
+    wait_for_output(directory)
+    os.kill(get_run(directory).leader.pid, signal.SIGKILL)
+    wait_until(lambda: not is_locked(directory / records.LOCK))
+    assert [step for step, _ in _find(root)] == [10]
+
+
+def test_a_process_of_the_job_that_outlives_its_leader_writes_no_more_when_it_is_committed(directory: Path) -> None:
+    """The job's shell dies, the one that takes the snapshots goes on: it is killed first."""
+    lines = (
+        "if os.fork() == 0:",
+        "    hand_over(); generation = 0; say('begun')",
+        "    while True: generation += 1; take(generation, generation)",
+        "while not os.path.exists('go'): time.sleep(0.001)",
+        "die()",
+    )
+    root = _start(directory, *lines)
+    wait_for_output(directory)
+    (directory.parent / "go").touch()
+    wait_for_end(directory)
+    ((step, content),) = _find(root)
+    assert content == f"state of step {step}".encode()
+
+
+# Commits that are asked for --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("urgent", [False, True])
+def test_a_job_trains_on_while_its_snapshot_is_committed(urgent: bool, directory: Path) -> None:
+    lines = f"hand_over(); take(10, 1); answer = commit(1, {urgent}); say(answer['type'], answer['step']); stay()"
+    root = _start(directory, lines)
+    assert wait_for_output(directory) == ["committed 10"]
+    assert _find(root) == [(10, b"state of step 10")]
+
+
+def test_the_daemon_hears_of_it(directory: Path) -> None:
+    _start(directory, "hand_over(); take(10, 1); commit(1); say('done'); stay()")
+    wait_for_output(directory)
+
+    async def look() -> tuple[int | None, bool]:
+        daemon = await Daemon().connect(directory)
+        return daemon.statuses[-1].checkpoint_step, daemon.statuses[-1].saving
+
+    assert run(look()) == (10, False)
+
+
+def test_old_checkpoints_are_dropped_but_the_one_that_was_resumed_from(directory: Path) -> None:
+    lines = "hand_over()\nfor n in range(1, 8): take(10 * n, n); commit(n)\nsay('done'); stay()"
+    root = _start(directory, lines)
+    wait_for_output(directory)
+    wait_until(lambda: [step for step, _ in _find(root)] == [70, 60, 50])
+
+
+def test_a_disk_that_refuses_is_told_and_costs_nothing(directory: Path) -> None:
+    (directory.parent / "checkpoints").write_text("in the way")
+    _start(directory, "hand_over(); take(10, 1); answer = commit(1); say(answer['type'], answer['why']); die()")
+    exit = wait_for_end(directory)
+    assert exit.signal == signal.SIGKILL
+    assert read_output(directory) == ["not_committed Not a directory"]
+
+
+def test_a_snapshot_that_is_gone_is_not_committed(directory: Path) -> None:
+    root = _start(directory, "hand_over(); take(10, 1); say(commit(7)['type']); stay()")
+    assert wait_for_output(directory) == ["not_committed"]
+    assert _find(root) == []
+
+
+def test_a_commit_without_an_arena_is_answered(directory: Path) -> None:
+    _start(directory, "say(commit(1)['type']); stay()")
+    assert wait_for_output(directory) == ["not_committed"]
+
+
+def test_a_writer_that_is_killed_is_noticed_and_the_job_told(directory: Path) -> None:
+    """The kernel's out-of-memory killer may take it: the job then saves by itself."""
+    children = "open(f'/proc/{os.getppid()}/task/{os.getppid()}/children').read().split()"
+    lines = f"hand_over(); take(10, 1)\nfor pid in {children}:\n    if int(pid) != os.getpid(): os.kill(int(pid), 9)"
+    _start(directory, lines, "say(commit(1)['type']); os._exit(3)")
+    exit = wait_for_end(directory)
+    assert (exit.exit_code, read_output(directory)) == (3, ["not_committed"])
+
+
+# Whose memory it is ----------------------------------------------------------------------------------------------
+
+
+def test_a_second_process_of_the_job_is_refused(directory: Path) -> None:
+    """Two states in one place would be neither."""
+    lines = (
+        "say(hand_over())",
+        "first, keeper = keeper, connect_unix(os.environ[environment.CHANNEL], 20)",
+        "answers = keeper.makefile('rb'); tell(type='hello', role='job', version=1)",
+        "say(hand_over()); stay()",
+    )
+    _start(directory, *lines)
+    assert wait_for_output(directory, 2) == ["memory_held", "memory_refused"]
+
+
+def test_a_new_arena_takes_the_place_of_the_old_one_whose_last_snapshot_is_kept(directory: Path) -> None:
+    """The state is laid out anew: a layer was added."""
+    lines = (
+        "hand_over(); take(10, 1)",
+        "tell(type='release'); arena = create_arena(BLOCK)",
+        "say(hand_over()); take(20, 1); die()",
+    )
+    root = _start(directory, *lines)
+    wait_for_end(directory)
+    assert sorted(_find(root)) == [(10, b"state of step 10"), (20, b"state of step 20")]
+
+
+def test_what_is_no_arena_costs_the_job_nothing_but_the_tier(directory: Path) -> None:
+    lines = (
+        "descriptor = os.memfd_create('x')",
+        "socket.send_fds(keeper, [json.dumps({'type': 'memory', **place}).encode() + b'\\n'], [descriptor])",
+        "hear(); say(commit(1)['type']); os._exit(4)",
+    )
+    _start(directory, *lines)
+    assert wait_for_end(directory).exit_code == 4
+    assert read_output(directory) == ["not_committed"]
+
+
+def test_with_the_keeper_its_writer_goes(directory: Path) -> None:
+    _start(directory, "hand_over(); take(10, 1); say('ready'); stay()")
+    wait_for_output(directory)
+    keeper, leader = get_run(directory).keeper.pid, get_run(directory).leader.pid
+    children = Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split()
+    (writer,) = (int(pid) for pid in children if int(pid) != leader)
+    kill_keeper(directory)
+    wait_until(lambda: not is_alive(writer))
+    assert is_alive(leader)
