@@ -114,7 +114,7 @@ class Arena:
         if _RECORD.size + len(body) > _RECORD_SIZE:
             raise ValueError("the record is too large")
         self._view[at + _RECORD.size : at + _RECORD.size + len(body)] = body
-        _RECORD.pack_into(self._view, at, 0, len(body), zlib.crc32(body, snapshot.generation & 0xFFFFFFFF))
+        _RECORD.pack_into(self._view, at, 0, len(body), _checksum(snapshot.generation, body))
         struct.pack_into("<Q", self._view, at, snapshot.generation)
 
     def read(self, number: int) -> Snapshot | None:
@@ -122,7 +122,7 @@ class Arena:
         at = _record_at(number)
         generation, length, crc = _RECORD.unpack_from(self._view, at)
         body = bytes(self._view[at + _RECORD.size : at + _RECORD.size + min(length, _RECORD_SIZE)])
-        if not generation or zlib.crc32(body, generation & 0xFFFFFFFF) != crc:
+        if not generation or _checksum(generation, body) != crc:
             return None
         try:
             return _parse_record(body, self.slot_size)
@@ -155,6 +155,10 @@ def create_arena(slot_size: int) -> Arena:
 
 def _record_at(number: int) -> int:
     return _RECORDS_AT + number * _RECORD_SIZE
+
+
+def _checksum(generation: int, body: bytes) -> int:
+    return zlib.crc32(body, zlib.crc32(generation.to_bytes(8, "little")))
 
 
 def _format_record(snapshot: Snapshot) -> bytes:
