@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("imports", "restart", "submit", "idle", "commit")
+NAMES = ("imports", "restart", "submit", "idle", "commit", "checkpoint")
 
 
 def main(names: list[str]) -> int:

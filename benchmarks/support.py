@@ -47,15 +47,15 @@ def read_clock() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def wait_for(condition: Callable[[], T | None], what: str, pause: float = 0.002) -> T:
+def wait_for(condition: Callable[[], T | None], what: str, pause: float = 0.002, ceiling: float = CEILING) -> T:
     """What `condition` returns, once that is truthy."""
-    deadline = read_clock() + CEILING
+    deadline = read_clock() + ceiling
     while read_clock() < deadline:
         found = condition()
         if found:
             return found
         time.sleep(pause)
-    raise TimeoutError(f"waited {CEILING:g} s in vain for {what}")
+    raise TimeoutError(f"waited {ceiling:g} s in vain for {what}")
 
 
 # Figures ---------------------------------------------------------------------------------------------------------

@@ -112,10 +112,11 @@ class Saver:
         if self._begin_commit(request, is_urgent=False) is None:
             self._try_to_save_here(request)
 
-    def save(self, request: SaveRequest) -> Path:
-        """A save that cannot wait. Errors: SaveFailed."""
+    def save(self, request: SaveRequest, *, is_last: bool = False) -> Path:
+        """A save that cannot wait. Errors: SaveFailed. The last one of a process that is told to end only saves: what
+        is too old by now is dropped by the next process, whose time is not short."""
         try:
-            return self._commit_now(request) or self._save_here(request)
+            return self._commit_now(request) or self._save_here(request, is_last=is_last)
         except OSError as error:
             raise SaveFailed(
                 f"the checkpoint of step {request.step} could not be written to {self.root}",
@@ -176,12 +177,13 @@ class Saver:
         finally:
             self._last = Mark(request.step, time.monotonic())
 
-    def _save_here(self, request: SaveRequest) -> Path:
+    def _save_here(self, request: SaveRequest, *, is_last: bool = False) -> Path:
         self._progress.tell_saving(request.step)
         path = directory.commit(self.root, request.step, request.capture.files(), _make_facts(request))
         self._note_saved(request)
         self._progress.tell_saved(request.step, path)
-        directory.drop_old(self.root, self._settings.keep, self._protected)
+        if not is_last:
+            directory.drop_old(self.root, self._settings.keep, self._protected)
         return path
 
     def _note_saved(self, request: SaveRequest) -> None:

@@ -238,7 +238,7 @@ class Run:
     def _stop_now(self, capture: Capture | None) -> NoReturn:
         """Save what is not saved, and exit. `capture` is None if the state of the last step is gone meanwhile."""
         if capture is not None and not self._saver.is_saved(self._where()):
-            self._saver.save(self._request(capture))
+            self._saver.save(self._request(capture), is_last=True)
         what = f"stopped by {self._stop.signal.name if self._stop.signal else 'request'} at step {self.step}"
         why = (
             f"saved in {self._saver.root}"
