@@ -17,6 +17,11 @@ def start_clock() -> Clock:
     return lambda: time.clock_gettime(time.CLOCK_BOOTTIME) + offset
 
 
+def read_uptime() -> float:
+    """Seconds since boot as the kernel's log counts them: without the time in suspend."""
+    return time.clock_gettime(time.CLOCK_MONOTONIC)
+
+
 def format_time(seconds: float | None) -> str | None:
     """RFC 3339 in UTC with milliseconds, as in every JSON that Perdure prints."""
     if seconds is None:

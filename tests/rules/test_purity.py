@@ -11,7 +11,7 @@ import pytest
 from support.sources import DAEMON, Found, Source, find_imports, find_names, is_within, load_sources, parse_source
 
 PURE = (
-    "__future__", "collections", "dataclasses", "difflib", "enum", "functools", "itertools", "json", "math",
+    "__future__", "collections", "dataclasses", "difflib", "enum", "functools", "hashlib", "itertools", "json", "math",
     "operator", "re", "string", "textwrap", "tomllib", "tomli", "typing", "zlib",
 )  # fmt: skip
 OURS = ("perdured.core", "perdured.contract", "perdured.errors", "pydantic", "pydantic_core", "tomlkit")

@@ -17,6 +17,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from .cause import Cause
+from .evidence import Evidence
 from .value import Value
 
 
@@ -33,6 +35,10 @@ class Exit(Value):
     """Why it had been asked to stop, if it had."""
     leftover: int = 0
     """Processes of the attempt that were still alive after its leader and had to be killed."""
+    oom_kills: int | None = None
+    """Kills by the kernel for memory in the attempt's memory cgroup; None when nobody could count."""
+    step: int | None = None
+    """The last step that it reported."""
 
 
 class Absent(Value):
@@ -55,6 +61,7 @@ class Ended(Value):
     exit: Exit
     is_clean: bool = True
     """Nothing of the attempt lives any more."""
+    evidence: Evidence = Evidence()
 
 
 class Orphaned(Value):
@@ -70,6 +77,7 @@ class Lost(Value):
     rebooted: bool = False
     is_clean: bool = False
     """Nothing of the attempt lives any more. After a reboot that goes without saying."""
+    evidence: Evidence = Evidence()
 
 
 class Refused(Value):
@@ -78,6 +86,7 @@ class Refused(Value):
     kind: Literal["refused"] = "refused"
     why: str
     permanent: bool
+    cause: Cause = Cause.REFUSED
 
 
 class Unverifiable(Value):

@@ -1,0 +1,2 @@
+# ends: run_again
+raise SystemExit(75)

@@ -1,0 +1,4 @@
+# ends: exit_code
+# says: not found
+import os
+os.execvp("sh", ["sh", "-c", "acelerate launch train.py"])

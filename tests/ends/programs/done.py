@@ -1,0 +1,2 @@
+# ends: done
+print('step 10')

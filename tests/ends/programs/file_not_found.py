@@ -1,0 +1,3 @@
+# ends: exception
+# says: FileNotFoundError
+open('/nowhere/train.bin')

@@ -1,0 +1,3 @@
+# ends: non_finite
+# says: FloatingPointError
+raise FloatingPointError('Minimum loss scale reached (0.0001).')

@@ -1,0 +1,4 @@
+# ends: syntax_error
+# says: IndentationError
+def train():
+print("step")

@@ -1,0 +1,6 @@
+# ends: import_error
+# says: No module named 'deepest'
+def main():
+    import deepest
+
+main()

@@ -1,0 +1,3 @@
+# ends: import_error
+# says: cannot import name 'no_such_thing'
+from os import no_such_thing

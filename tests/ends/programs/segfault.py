@@ -1,0 +1,4 @@
+# ends: signal
+# says: killed by signal 11
+import ctypes
+ctypes.string_at(0)

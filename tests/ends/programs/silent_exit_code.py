@@ -1,0 +1,3 @@
+# ends: exit_code
+# says: exit code 3
+raise SystemExit(3)

@@ -1,0 +1,4 @@
+# ends: syntax_error
+# says: SyntaxError
+def train(:
+    pass
