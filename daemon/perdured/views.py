@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from .clock import format_time
 from .contract.checkpoint.store import Listed
 from .core.observation import Observation
-from .core.record import AttemptRecord, JobRecord, exit_status
+from .core.record import AttemptRecord, JobRecord, Waiting, exit_status
 
 SCHEMA = 1
 
@@ -26,6 +26,26 @@ class AttemptView(View):
     exit_code: int | None
     signal: int | None
     cause: str | None
+    """Why it ended, as one of the words of `perdured.core.cause`; null while it runs."""
+    why: str | None
+    """The same in a sentence."""
+    error: str | None
+    """The exception, with the first line of its message."""
+    fingerprint: str | None
+    """The same for the same failure."""
+    sender: str | None
+    """Of the signal that ended it: "kernel" or "perdure"; null when nobody knows, or it was none."""
+    advice: str | None
+    """What to do about the GPU."""
+    decision: str | None
+    """What followed from its end."""
+    step: int | None
+    """The last one that it reported."""
+    traceback: list[str]
+    output: list[str]
+    """The last lines that it printed."""
+    kernel: list[str]
+    """What the kernel's log said of deaths and GPU faults meanwhile."""
     resumed_from_step: int | None
 
 
@@ -57,6 +77,9 @@ class JobView(View):
     checkpoint_dir: str
     log: str | None
     """The newest attempt's output."""
+    waiting_for: str | None
+    waiting_until: str | None
+    """When it goes on, or looks again, by itself; null unless it is waiting."""
 
 
 class CheckpointView(View):
@@ -102,10 +125,13 @@ def describe_job(record: JobRecord, seen: Observation, place: Place, now: float)
         workdir=place.workdir,
         checkpoint_dir=place.checkpoint_dir,
         log=place.log,
+        waiting_for=record.phase.what_for if isinstance(record.phase, Waiting) else None,
+        waiting_until=format_time(record.phase.until) if isinstance(record.phase, Waiting) else None,
     )
 
 
 def _describe_attempt(attempt: AttemptRecord) -> AttemptView:
+    end = attempt.end
     return AttemptView(
         number=attempt.number,
         pid=attempt.pid,
@@ -113,7 +139,17 @@ def _describe_attempt(attempt: AttemptRecord) -> AttemptView:
         ended_at=format_time(attempt.ended_at),
         exit_code=attempt.exit_code,
         signal=attempt.signal,
-        cause=attempt.cause,
+        cause=end.cause.value if end else None,
+        why=end.why if end else None,
+        error=end.error if end else None,
+        fingerprint=end.fingerprint if end else None,
+        sender=end.sender if end else None,
+        advice=end.advice if end else None,
+        decision=attempt.decision,
+        step=attempt.step,
+        traceback=list(end.traceback) if end else [],
+        output=list(end.output) if end else [],
+        kernel=list(end.kernel) if end else [],
         resumed_from_step=attempt.resumed_from_step,
     )
 

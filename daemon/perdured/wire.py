@@ -19,6 +19,16 @@ class Attempt(TypedDict):
     exit_code: int | None
     signal: int | None
     cause: str | None
+    why: str | None
+    error: str | None
+    fingerprint: str | None
+    sender: str | None
+    advice: str | None
+    decision: str | None
+    step: int | None
+    traceback: list[str]
+    output: list[str]
+    kernel: list[str]
     resumed_from_step: int | None
 
 
@@ -47,6 +57,8 @@ class Job(TypedDict):
     workdir: str
     checkpoint_dir: str
     log: str | None
+    waiting_for: str | None
+    waiting_until: str | None
 
 
 class Checkpoint(TypedDict):

@@ -101,7 +101,7 @@ def test_after_a_reboot_jobs_go_on_from_their_newest_checkpoint(daemon: Daemon, 
     daemon.start()
     assert daemon.run("wait", job, "--timeout", "30").returncode == 0
     shown = daemon.show(job)
-    assert shown["attempts"][0]["cause"] == "the machine was restarted"
+    assert shown["attempts"][0]["cause"] == "rebooted"
     assert shown["attempts"][1]["resumed_from_step"] >= 3
 
 

@@ -22,7 +22,7 @@ def page(view: JobView, *tail: str, width: int | None = 100) -> str:
 
 
 def test_the_page_of_a_job_that_was_restarted(in_berlin: None) -> None:
-    killed = make_attempt(ended_at="2026-11-24T10:03:09.000Z", signal=9, cause="killed by signal 9")
+    killed = make_attempt(ended_at="2026-11-24T10:03:09.000Z", signal=9, cause="signal", why="killed by signal 9")
     goes_on = make_attempt(2, started_at="2026-11-24T10:03:10.000Z", resumed_from_step=1100)
     job = make_job(attempts=[killed, goes_on], reason="attempt 2 is running", log="/state/output.log")
     assert page(job, "step 1199", " 10%|█  |\r 20%|██ |") == (
@@ -36,9 +36,9 @@ def test_the_page_of_a_job_that_was_restarted(in_berlin: None) -> None:
         "  workdir     /runs/gpt\n"
         "  log         /state/output.log\n"
         "\n"
-        "  ATTEMPT  STARTED         RAN         PID   FROM STEP  ENDED\n"
-        "  1        11-24 11:00:01  3 min 8 s   -     -          killed by signal 9 (SIGKILL)\n"
-        "  2        11-24 11:03:10  5 min 20 s  1002  1100       runs\n"
+        "  ATTEMPT  STARTED         RAN         PID   FROM STEP  CAUSE   ENDED\n"
+        "  1        11-24 11:00:01  3 min 8 s   -     -          signal  killed by signal 9 (SIGKILL)\n"
+        "  2        11-24 11:03:10  5 min 20 s  1002  1100       -       runs\n"
         "\n"
         "  │ step 1199\n"
         "  │ 20%|██ |\n"
@@ -58,7 +58,7 @@ def test_a_job_that_has_done_nothing_yet_has_a_page_too() -> None:
 
 def test_of_a_hundred_attempts_the_last_ten_are_shown_and_the_page_says_so() -> None:
     ended = [
-        make_attempt(n, ended_at="2026-11-24T10:00:02.000Z", exit_code=1, cause="exit code 1") for n in range(1, 101)
+        make_attempt(n, ended_at="2026-11-24T10:00:02.000Z", exit_code=1, why="exit code 1") for n in range(1, 101)
     ]
     text = page(make_job(attempts=ended))
     assert "(90 earlier attempts are not shown; --json has all)" in text
@@ -73,12 +73,12 @@ def test_of_a_hundred_attempts_the_last_ten_are_shown_and_the_page_says_so() -> 
     [
         ({"started_at": None}, "-"),
         ({}, "runs"),
-        ({"ended_at": "x", "signal": 9, "cause": "killed by signal 9"}, "killed by signal 9 (SIGKILL)"),
-        ({"ended_at": "x", "signal": 15, "cause": "stop"}, "stop: signal 15 (SIGTERM)"),
-        ({"ended_at": "x", "signal": 63, "cause": None}, "signal 63 (signal 63)"),
-        ({"ended_at": "x", "exit_code": 3, "cause": "exit code 3"}, "exit code 3"),
-        ({"ended_at": "x", "exit_code": 75, "cause": "preempted"}, "preempted: exit code 75"),
-        ({"ended_at": "x", "cause": "the machine was restarted"}, "the machine was restarted"),
+        ({"ended_at": "x", "signal": 9, "why": "killed by signal 9"}, "killed by signal 9 (SIGKILL)"),
+        ({"ended_at": "x", "signal": 15, "why": "stop"}, "stop: signal 15 (SIGTERM)"),
+        ({"ended_at": "x", "signal": 63, "why": None}, "signal 63 (signal 63)"),
+        ({"ended_at": "x", "exit_code": 3, "why": "exit code 3"}, "exit code 3"),
+        ({"ended_at": "x", "exit_code": 75, "why": "preempted"}, "preempted: exit code 75"),
+        ({"ended_at": "x", "why": "the machine was restarted"}, "the machine was restarted"),
         ({"ended_at": "x"}, "unknown"),
     ],
 )

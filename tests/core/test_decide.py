@@ -49,7 +49,7 @@ def test_a_queued_job_starts_its_first_attempt() -> None:
 
 
 def test_the_next_attempt_has_the_next_number_and_knows_why_it_was_needed() -> None:
-    decision = see(make_record(Waiting(until=NOW, cause="exit code 1"), attempts=3))
+    decision = see(make_record(Waiting(until=NOW), attempts=3))
     assert decision.record.phase == Starting(attempt=4, restart_reason="exit code 1")
     assert decision.actions == (Launch(attempt=4, restart_reason="exit code 1"),)
     assert decision.record.reason == "starting attempt 4: exit code 1"
@@ -78,7 +78,7 @@ def test_a_keeper_that_never_comes_up_is_a_failure_in_the_end() -> None:
     decision = see(make_record(Starting(attempt=1, launches=MAX_LAUNCHES)), Absent())
     assert decision.record.phase.kind == "waiting"
     assert decision.record.failures == 1
-    assert decision.record.attempts[0].cause == "its keeper did not come up"
+    assert decision.record.attempts[0].why == "its keeper did not come up"
 
 
 def test_where_the_attempt_resumed_from_is_noted_with_its_process() -> None:
@@ -134,7 +134,7 @@ def test_every_other_exit_code_is_a_failure(code: int) -> None:
 def test_a_death_by_a_signal_that_we_did_not_send_is_a_failure(signal: int) -> None:
     decision = see(make_record(), killed(signal))
     assert (decision.record.phase.kind, decision.record.failures) == ("waiting", 1)
-    assert decision.record.attempts[0].cause == f"killed by signal {signal}"
+    assert decision.record.attempts[0].why == f"killed by signal {signal}"
 
 
 def test_the_wait_is_said_with_cause_and_budget() -> None:
@@ -145,7 +145,7 @@ def test_the_wait_is_said_with_cause_and_budget() -> None:
     assert decision.record.reason == (
         f"waiting {human_duration(delay)} before attempt 4: exit code 1, no progress since step 1200 (2 of 5)"
     )
-    assert decision.record.phase == Waiting(until=NOW + delay, cause="exit code 1")
+    assert decision.record.phase == Waiting(until=NOW + delay)
     assert decision.wake_at == NOW + delay
 
 
@@ -172,7 +172,7 @@ def test_a_job_is_given_up_exactly_at_its_limit_of_failures(limit: int) -> None:
 @pytest.mark.parametrize("seen", [ended(1), killed(9), lost()])
 def test_progress_resets_the_budget_and_the_restart_is_immediate(seen: AttemptSeen) -> None:
     decision = see(make_record(failures=4, progress=100), seen, saved=101)
-    assert decision.record.phase == Waiting(until=NOW, cause=decision.record.attempts[0].cause or "")
+    assert decision.record.phase == Waiting(until=NOW)
     assert (decision.record.failures, decision.record.progress) == (0, 101)
     assert decision.record.reason.startswith("restarting as attempt 2: ")
 
@@ -218,7 +218,7 @@ def test_exit_75_is_never_a_failure() -> None:
     for number in range(1, 30):
         record = see(record.with_attempt(make_attempt(number)).but(phase=Running(attempt=number)), ended(75)).record
         assert (record.phase.kind, record.failures) == ("waiting", 2)
-        assert record.attempts[-1].cause == "saved and asked to run again"
+        assert record.attempts[-1].why == "saved and asked to run again"
 
 
 def test_exit_75_with_progress_restarts_at_once_and_without_backs_off() -> None:
@@ -273,13 +273,13 @@ def test_nothing_follows_an_end_before_nothing_of_the_attempt_lives(phase: str, 
 def test_an_exit_nobody_saw_is_unknown_and_a_failure_never_a_success() -> None:
     decision = see(make_record(), lost())
     assert (decision.record.phase.kind, decision.record.failures) == ("waiting", 1)
-    assert decision.record.attempts[0].cause == "keeper and job died; the exit is unknown"
+    assert decision.record.attempts[0].why == "keeper and job died; the exit is unknown"
     assert decision.record.attempts[0].exit_code is None
 
 
 def test_a_reboot_is_not_counted_and_the_restart_is_immediate() -> None:
     decision = see(make_record(failures=4), lost(rebooted=True, is_clean=False))
-    assert decision.record.phase == Waiting(until=NOW, cause="the machine was restarted")
+    assert decision.record.phase == Waiting(until=NOW)
     assert decision.record.failures == 4
 
 
@@ -396,7 +396,7 @@ def test_however_it_ends_a_job_that_was_asked_to_end_has_ended(wish: Wish, kind:
 def test_a_stop_before_anything_ran_needs_no_process() -> None:
     decision = see(make_record(Starting(attempt=1), wish="stop"), Absent())
     assert (decision.record.phase, decision.actions) == (Stopped(), ())
-    assert decision.record.attempts[0].cause == "never started"
+    assert decision.record.attempts[0].why == "never started"
 
 
 def test_a_stop_that_somebody_else_asked_for_is_taken_note_of() -> None:
@@ -422,7 +422,7 @@ def test_a_preemption_is_neither_failure_nor_success_and_the_job_goes_on(seen: A
         decision = see(make_record(PHASES[phase], failures=4), seen, saved=100)
         assert (decision.record.phase.kind, decision.record.failures) == ("waiting", 0)
         assert decision.wake_at == NOW
-        assert (decision.record.attempts[0].cause or "").startswith("preempted")
+        assert (decision.record.attempts[0].why or "").startswith("preempted")
 
 
 def test_a_preemption_without_progress_goes_on_with_the_budget_it_had() -> None:
@@ -431,7 +431,7 @@ def test_a_preemption_without_progress_goes_on_with_the_budget_it_had() -> None:
 
 def test_a_kill_at_the_end_of_the_grace_is_said() -> None:
     record = see(make_record(PHASES["saving"], wish="stop"), killed(9, stop_reason="stop", is_late=True)).record
-    assert record.attempts[0].cause == "stop, killed when the grace was over"
+    assert record.attempts[0].why == "stop, killed when the grace was over"
     assert record.attempts[0].signal == 9
 
 
@@ -503,20 +503,20 @@ def test_a_job_that_runs_ends_first_and_is_removed_then(phase: str, end: Attempt
 
 
 def test_a_wait_ends_at_its_time_and_not_before() -> None:
-    record = make_record(Waiting(until=NOW + 8, cause="exit code 1"))
+    record = make_record(Waiting(until=NOW + 8))
     assert see(record) == Decision(record, (), (), NOW + 8)
     assert see(record, now=NOW + 7.99).record == record
     assert see(record, now=NOW + 8).record.phase.kind == "starting"
 
 
 def test_a_clock_that_jumped_ahead_ends_the_wait() -> None:
-    record = make_record(Waiting(until=NOW + 300, cause="exit code 1"))
+    record = make_record(Waiting(until=NOW + 300))
     assert see(record, now=NOW + 1e8).record.phase.kind == "starting"
 
 
 def test_a_clock_that_was_set_back_stretches_no_wait_beyond_the_longest() -> None:
     longest = SPEC.restart.backoff.longest
-    record = make_record(Waiting(until=NOW + 8, cause="exit code 1"))
+    record = make_record(Waiting(until=NOW + 8))
     yesterday = NOW - 86_400.0
     first = see(record, now=yesterday)
     assert first.wake_at == yesterday + longest

@@ -39,7 +39,7 @@ def test_every_phase_is_named_and_either_rests_or_is_under_way_or_waits() -> Non
 
 def test_an_attempt_is_replaced_by_its_number_or_added_in_order() -> None:
     record = make_record(attempts=3)
-    assert record.with_attempt(make_attempt(2, cause="x")).attempts[1].cause == "x"
+    assert record.with_attempt(make_attempt(2, step=7)).attempts[1].step == 7
     assert [a.number for a in record.but(attempts=()).with_attempt(make_attempt(4)).attempts] == [4]
     assert [a.number for a in record.with_attempt(make_attempt(4)).attempts] == [1, 2, 3, 4]
 

@@ -21,7 +21,7 @@ SPEC = make_spec()
 WISHES: tuple[Wish, ...] = ("run", "stop", "park", "restart", "remove")
 VARIANTS: dict[str, tuple[Phase, ...]] = {
     "starting": (Starting(attempt=1), Starting(attempt=1, launches=3)),
-    "waiting": (Waiting(until=NOW + 8, cause="exit code 1"), Waiting(until=NOW, cause="exit code 1")),
+    "waiting": (Waiting(until=NOW + 8), Waiting(until=NOW), Waiting(until=NOW, probes=True)),
 }
 
 

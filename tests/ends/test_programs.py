@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from perdured.core.cause import Cause
-from perdured.core.ends import End, classify_end
+from perdured.core.classify import classify_end
+from perdured.core.end import End
 from perdured.processes import observe_attempt, start_keeper
 from perdured.supervise.evidence import add_evidence
 from support.processes import make_order, run, tidy, wait_for_end
@@ -22,7 +23,7 @@ from support.processes import make_order, run, tidy, wait_for_end
 PROGRAMS = Path(__file__).parent / "programs"
 MEMORY_CGROUP = "/sys/fs/cgroup/memory"
 COVERED_ELSEWHERE = {Cause.STOPPED, Cause.REBOOTED, Cause.HANG, Cause.NOT_STARTED, Cause.REFUSED, Cause.UNKNOWN}
-"""Ends that no program makes by itself: see `tests/core/test_ends.py`."""
+"""Ends that no program makes by itself: see `tests/core/test_classify.py`."""
 
 
 def read_labels(program: Path) -> dict[str, str]:

@@ -12,9 +12,11 @@ from functools import partial
 
 import pytest
 
+from perdured.core.cause import Cause
+from perdured.core.judgement import MAX_HOPS
 from perdured.core.observation import Refused
 from perdured.core.record import Wish
-from support.jobs import make_spec
+from support.jobs import EVIDENCE, make_spec
 from support.simulation import DaemonKilled, Simulation
 from support.world import OnStop, Script, World
 
@@ -59,8 +61,8 @@ def kill_leader(simulation: Simulation) -> None:
     simulation.world.kill_leader()
 
 
-def refuse(permanent: bool, simulation: Simulation) -> None:
-    simulation.daemon.unfit.append(Refused(why="unfit", permanent=permanent))
+def refuse(permanent: bool, cause: Cause, simulation: Simulation) -> None:
+    simulation.daemon.unfit.append(Refused(why="unfit", permanent=permanent, cause=cause))
 
 
 def wish(what: Wish, simulation: Simulation) -> None:
@@ -83,8 +85,9 @@ ANY: Sequence[Disturbance] = (
     kill_keeper,
     kill_keeper,
     kill_keeper_at_the_end,
-    partial(refuse, False),
-    partial(refuse, True),
+    partial(refuse, False, Cause.REFUSED),
+    partial(refuse, True, Cause.REFUSED),
+    partial(refuse, False, Cause.DISK_FULL),
     *(partial(wish, what) for what in ("stop", "park", "restart", "restart", "remove")),
 )
 ON_STOP: Sequence[OnStop] = ("saves", "saves", "exits", "dies", "ignores")
@@ -94,7 +97,10 @@ def draw_script(rng: random.Random) -> Script:
     ends_after = rng.choice([None, 1, 2, 3])
     code = rng.choice([1, 1, 3, 75, 75, 78])
     saves_every = rng.choice([1, 2, 4])
+    evidence = rng.choice([None, None, *sorted(EVIDENCE)])
     return Script(
+        prints=tuple(EVIDENCE[evidence][0].splitlines()) if evidence is not None else (),
+        dies_with=rng.choice([None, None, None, 1, 2, 4]),
         ends_after=ends_after,
         code=code,
         saves_every=saves_every,
@@ -121,6 +127,8 @@ def run(seed: int, disturbances: Sequence[Disturbance], *, fails: bool) -> Simul
     """`fails`: the job may crash by itself as well."""
     rng = random.Random(seed)
     scripts = [draw_script(rng) if fails else Script(on_stop=rng.choice(ON_STOP)) for _ in range(rng.randrange(6))]
+    if fails and rng.random() < 0.3:
+        scripts[:0] = [Script(ends_after=3, saves_every=1), *[Script(dies_with=3)] * rng.randrange(1, 4)]
     simulation = Simulation(World(scripts, SPEC), Chaos(rng, disturbances))
     simulation.run()
     return simulation
@@ -134,7 +142,8 @@ def check_rest(simulation: Simulation) -> None:
         return
     assert {a.number for a in world.attempts.values() if a.has_run} <= {a.number for a in record.attempts}
     assert all(attempt.ended_at is not None for attempt in record.attempts)
-    assert record.progress == world.newest
+    assert record.progress == world.newest or world.has_stepped_over
+    assert record.hops <= MAX_HOPS
     assert record.failures <= world.spec.restart.failures
     if record.phase.kind == "succeeded":
         assert world.has_finished
@@ -146,7 +155,7 @@ def check_success(simulation: Simulation) -> None:
     record = simulation.world.record
     assert record is not None
     assert (record.phase.kind, record.progress) == ("succeeded", Script().total)
-    assert record.failures <= [attempt.cause for attempt in record.attempts].count("its keeper did not come up")
+    assert record.failures <= [attempt.why for attempt in record.attempts].count("its keeper did not come up")
 
 
 def check_seeds(which: str, check: Callable[[int], None]) -> None:
@@ -173,13 +182,15 @@ def test_harmless_disturbances_leave_the_job_a_success(which: str) -> None:
 
 def test_chaos_reaches_every_end_and_every_kind_of_point() -> None:
     """Else the seeds would prove less than they seem to."""
-    ends, points = set(), set()
+    ends, points, has_stepped_over = set(), set(), False
     for seed in KNOWN_SEEDS[:400]:
         simulation = run(seed, ANY, fails=True)
         ends.add(simulation.world.record.phase.kind if simulation.world.record else "removed")
         points |= set(simulation.points)
+        has_stepped_over |= simulation.world.has_stepped_over
     assert ends == {"succeeded", "failed", "stopped", "parked", "removed"}
-    assert points == {"saved", "ground", "post", "go", "stop", "clean", "forget", "quiet"}
+    assert points == {"saved", "ground", "post", "go", "stop", "clean", "forget", "quiet", "probe"}
+    assert has_stepped_over
 
 
 def test_the_same_seed_is_the_same_run() -> None:

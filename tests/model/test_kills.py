@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from perdured.core.cause import Cause
 from perdured.core.record import Wish, exit_status
+from support.jobs import EVIDENCE
 from support.simulation import DaemonKilled, Simulation
 from support.world import Script, World
 
@@ -17,6 +19,8 @@ Break = Callable[[World], None]
 CRASH = Script(ends_after=1)
 """Before the first checkpoint."""
 CRASH_LATER = Script(ends_after=3)
+FULL = Script(ends_after=3, prints=tuple(EVIDENCE[Cause.DISK_FULL][0].splitlines()))
+TYPO = Script(ends_after=1, prints=tuple(EVIDENCE[Cause.EXCEPTION][0].splitlines()))
 DEAF = Script(on_stop="ignores", total=99)
 SLOPPY = Script(on_stop="exits")
 """It exits with 0 on SIGTERM and has saved nothing."""
@@ -37,6 +41,10 @@ SCENARIOS = {
     "it trains to its end": Scenario(),
     "it crashes twice on the way": Scenario((CRASH_LATER, Script(ends_after=2))),
     "it crashes too often": Scenario((CRASH,) * 5, ends="failed", status=1),
+    "its newest checkpoint is bad": Scenario((Script(ends_after=3, saves_every=1), *(Script(dies_with=3),) * 2)),
+    "all its checkpoints are bad": Scenario((CRASH_LATER, *(Script(dies_with=2),) * 2), ends="failed", status=125),
+    "its disk is full for a while": Scenario((FULL, FULL, CRASH_LATER)),
+    "it fails in the same way twice": Scenario((TYPO, TYPO), ends="failed", status=1),
     "it asks to be run again": Scenario((Script(ends_after=2, code=75), Script(ends_after=1, code=75))),
     "it says that it cannot succeed": Scenario((Script(ends_after=3, code=78),), ends="failed", status=78),
     "it is stopped": Scenario(plan=((3, "stop"),), ends="stopped", status=75),
@@ -105,7 +113,7 @@ def place(simulation: Simulation) -> dict[str, Any]:
     record = simulation.world.record
     if record is None:
         return {"phase": "removed", "newest": simulation.world.newest}
-    attempts = [(a.number, a.exit_code, a.signal, a.cause, a.resumed_from_step) for a in record.attempts]
+    attempts = [(a.number, a.exit_code, a.signal, a.why, a.resumed_from_step) for a in record.attempts]
     return {
         "phase": record.phase.kind,
         "newest": simulation.world.newest,
@@ -164,4 +172,4 @@ def test_an_exit_while_no_daemon_lived_is_not_lost(name: str, downtime: float) -
 def test_the_walk_passes_between_every_two_effects() -> None:
     """Else a kind of point could be missing from all scenarios."""
     points = {point for scenario in SCENARIOS.values() for point in run(scenario).points}
-    assert points == {"saved", "ground", "post", "go", "stop", "clean", "forget", "quiet"}
+    assert points == {"saved", "ground", "post", "go", "stop", "clean", "forget", "quiet", "probe"}

@@ -11,7 +11,7 @@ from perdured.core.observation import Absent, Ended, Held, Lost, Refused, Unveri
 from perdured.processes import KeeperLink, KeeperStatus
 from perdured.state.paths import StateDir
 from perdured.supervise.job import Job
-from perdured.supervise.observe import observe, observe_newest_checkpoint, observe_resume_step
+from perdured.supervise.observe import observe, observe_newest_checkpoint, observe_resume
 from support.disk_jobs import make_job, save_exit, save_run, save_want
 from support.jobs import NOW, PHASES, make_record
 from support.stores import commit
@@ -120,14 +120,14 @@ def test_the_step_to_resume_from_is_read_off_what_the_attempt_was_told(
     state: StateDir, value: str | None, step: int | None
 ) -> None:
     env = {} if value is None else {"PERDURE_RESUME_STEP": value}
-    assert observe_resume_step(save_want(state, "job", 1, **env)) == step
+    assert observe_resume(save_want(state, "job", 1, **env)).step == step
 
 
 def test_an_attempt_without_readable_orders_resumed_from_nothing_known(state: StateDir) -> None:
-    assert observe_resume_step(state.attempt("job", 1)) is None
+    assert observe_resume(state.attempt("job", 1)) == (None, None)
     directory = save_want(state, "job", 1)
     (directory / "want.json").write_text("{")
-    assert observe_resume_step(directory) is None
+    assert observe_resume(directory) == (None, None)
 
 
 # Checkpoints ----------------------------------------------------------------------------------------------------------

@@ -114,7 +114,7 @@ def test_an_attempt_of_before_a_reboot_is_started_again(state: StateDir, registr
     save_run(_attempt(state, tmp_path), boot_id="an earlier one")
     _, record = rebuilt(state, registry)
     after = next_of(record, state)
-    assert (after.phase.kind, after.attempts[0].cause, after.failures) == ("waiting", "the machine was restarted", 0)
+    assert (after.phase.kind, after.attempts[0].why, after.failures) == ("waiting", "the machine was restarted", 0)
 
 
 def test_an_attempt_whose_end_nobody_saw_is_cleared_away_before_anything_else(
@@ -137,8 +137,8 @@ def test_earlier_attempts_are_shown_with_their_ends(state: StateDir, registry: R
     assert [attempt.number for attempt in record.attempts] == list(range(1, 12))
     assert record.phase == Starting(attempt=11)
     first, second = record.attempts[:2]
-    assert (first.exit_code, first.cause, first.started_at, first.ended_at) == (1, "exit code 1", NOW - 50, NOW - 2)
-    assert (second.exit_code, second.cause) == (None, "the machine was restarted")
+    assert (first.exit_code, first.why, first.started_at, first.ended_at) == (1, "exit code 1", NOW - 50, NOW - 2)
+    assert (second.exit_code, second.why) == (None, "the machine was restarted")
     assert next_of(record, state).attempts[-1].exit_code == 11
 
 

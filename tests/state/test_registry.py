@@ -177,7 +177,7 @@ def test_a_registry_of_schema_1_is_read(path: Path) -> None:
     )
     assert isinstance(jobs[1][1].phase, Starting)
     failed = jobs[8][1].attempts[1]
-    assert (failed.exit_code, failed.signal, failed.cause) == (None, 9, "killed by signal 9")
+    assert (failed.exit_code, failed.signal, failed.cause, failed.why) == (None, 9, "signal", "killed by signal 9")
     assert len(events) == 2 * len(PHASES)
     assert events[-1].event == Event(kind="failed", text="it is failed", attempt=1, step=5)
 

@@ -8,7 +8,7 @@ import pytest
 
 from perdured.core.record import AttemptRecord, JobRecord
 from perdured.views import Place, describe_job, measure_goodput
-from perdured.wire import Job
+from perdured.wire import Attempt, Job
 from support.jobs import NOW, PHASES, held, make_attempt, make_record, observed
 
 PLACE = Place(workdir="/data/run", checkpoint_dir="/data/run/checkpoints", log=None)
@@ -101,6 +101,8 @@ def test_a_job_has_the_keys_that_are_promised() -> None:
     assert page <= set(shown) == set(Job.__annotations__)
     assert shown["schema"] == 1
     assert set(shown["attempts"][0]) == {
-        "number", "pid", "started_at", "ended_at", "exit_code", "signal", "cause", "resumed_from_step",
-    }  # fmt: skip
+        *("number", "pid", "started_at", "ended_at", "exit_code", "signal", "cause", "resumed_from_step"),
+        *("why", "error", "fingerprint", "sender", "advice", "decision", "step", "traceback", "output", "kernel"),
+    }
+    assert set(shown["attempts"][0]) == set(Attempt.__annotations__)
     assert set(shown["checkpoint"]) == {"step", "path", "committed_at"}

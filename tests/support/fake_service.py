@@ -33,6 +33,16 @@ def make_attempt(number: int = 1, **changes: object) -> AttemptView:
         exit_code=None,
         signal=None,
         cause=None,
+        why=None,
+        error=None,
+        fingerprint=None,
+        sender=None,
+        advice=None,
+        decision=None,
+        step=None,
+        traceback=[],
+        output=[],
+        kernel=[],
         resumed_from_step=None,
     )
     return usual.model_copy(update=changes)
@@ -61,6 +71,8 @@ def make_job(id: str = "k7mq2xwp", name: str = "gpt", **changes: object) -> JobV
         workdir="/runs/gpt",
         checkpoint_dir="/runs/gpt/checkpoints",
         log=None,
+        waiting_for=None,
+        waiting_until=None,
     )
     return usual.model_copy(update=changes)
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from perdured.core.cause import Cause
+from perdured.core.end import End
+from perdured.core.evidence import Evidence
 from perdured.core.observation import (
     Absent,
     AttemptSeen,
@@ -35,6 +38,7 @@ from perdured.core.record import (
 from perdured.core.spec import Spec
 from perdured.core.spec_text import parse_spec
 
+FAILURE = End(cause=Cause.EXIT_CODE, why="exit code 1")
 NOW = 1_000_000.0
 """When a test's decision is made."""
 PID = 4321
@@ -60,7 +64,7 @@ def make_record(phase: Phase | None = None, *, wish: Wish = "run", attempts: int
 
 def make_attempt(number: int = 1, *, is_under_way: bool = True, **changes: Any) -> AttemptRecord:
     running = AttemptRecord(number=number, pid=PID + number, started_at=NOW - 50)
-    ended = {} if is_under_way else {"ended_at": NOW - 10, "exit_code": 1, "cause": "exit code 1"}
+    ended = {} if is_under_way else {"ended_at": NOW - 10, "exit_code": 1, "end": FAILURE}
     return running.model_copy(update=ended | changes)
 
 
@@ -69,7 +73,7 @@ PHASES: dict[str, Phase] = {
     "starting": Starting(attempt=1),
     "running": Running(attempt=1),
     "saving": Saving(attempt=1, why="stop", asked_at=NOW - 1),
-    "waiting": Waiting(until=NOW + 8, cause="exit code 1"),
+    "waiting": Waiting(until=NOW + 8),
     "parked": Parked(),
     "stopped": Stopped(),
     "succeeded": Succeeded(),
@@ -110,6 +114,41 @@ def not_started(error: str = "cannot start 'pithon': no such command") -> Ended:
     return Ended(exit=Exit(reason="not_started", error=error, at=NOW - 2))
 
 
+def failed(cause: Cause) -> Ended:
+    """It ended with the evidence that makes it this class of failure."""
+    output, code, signal = EVIDENCE[cause]
+    exit = Exit(
+        reason="exited" if signal is None else "signaled",
+        exit_code=code,
+        signal=signal,
+        at=NOW - 2,
+        oom_kills=1 if cause == Cause.HOST_MEMORY else None,
+        stop_reason="hang" if cause == Cause.HANG else None,
+    )
+    return Ended(pid=PID + 1, started_at=NOW - 50, exit=exit, evidence=Evidence(output=tuple(output.splitlines())))
+
+
+_FRAME = 'Traceback (most recent call last):\n  File "train.py", line 5, in main\n    step()\n'
+EVIDENCE: dict[Cause, tuple[str, int | None, int | None]] = {
+    Cause.SYNTAX_ERROR: ('  File "train.py", line 5\n    def f(:\n          ^\nSyntaxError: invalid syntax', 1, None),
+    Cause.IMPORT_ERROR: (_FRAME + "ModuleNotFoundError: No module named 'x'", 1, None),
+    Cause.EXCEPTION: (_FRAME + "ValueError: bad label", 1, None),
+    Cause.HOST_MEMORY: ("", None, 9),
+    Cause.GPU_MEMORY: (_FRAME + "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB", 1, None),
+    Cause.CUDA_ERROR: (_FRAME + "torch.AcceleratorError: CUDA error: device-side assert triggered", 1, None),
+    Cause.GPU_FAULT: (_FRAME + "RuntimeError: CUDA error: uncorrectable ECC error encountered", 1, None),
+    Cause.LOST_COLLECTIVE: (_FRAME + "torch.distributed.DistBackendError: NCCL error in: x.cpp:1", 1, None),
+    Cause.HANG: ("", None, 9),
+    Cause.NON_FINITE: (_FRAME + "ValueError: loss is nan", 1, None),
+    Cause.DISK_FULL: (_FRAME + "OSError: [Errno 28] No space left on device", 1, None),
+    Cause.QUOTA: (_FRAME + "OSError: [Errno 122] Disk quota exceeded", 1, None),
+    Cause.READ_ONLY: (_FRAME + "OSError: [Errno 30] Read-only file system", 1, None),
+    Cause.SIGNAL: ("", None, 9),
+    Cause.EXIT_CODE: ("", 1, None),
+}
+"""Of each class of failure: what was printed, the exit code, the signal."""
+
+
 def lost(*, rebooted: bool = False, is_clean: bool = True) -> Lost:
     return Lost(pid=PID + 1, started_at=NOW - 50, rebooted=rebooted, is_clean=is_clean)
 
@@ -138,6 +177,7 @@ EVERY_SIGHT: dict[str, AttemptSeen] = {
     "done as asked": ended(0, stop_reason="stop"),
     "again as asked": ended(75, stop_reason="preempted"),
     "killed": killed(9),
+    "failed for storage": failed(Cause.DISK_FULL),
     "killed late": killed(9, stop_reason="stop", is_late=True),
     "not clean": ended(1, is_clean=False),
     "not started": not_started(),

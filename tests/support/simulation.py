@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from perdured.core.actions import Action, Clean, Forget, Launch, Stop
+from perdured.core.actions import Action, Clean, Forget, Launch, Probe, Stop
+from perdured.core.cause import STORAGE
 from perdured.core.decide import decide
-from perdured.core.observation import Absent, AttemptSeen, Ended, Lost, Refused, Unverifiable
+from perdured.core.observation import Absent, AttemptSeen, Ended, GroundSeen, Lost, Refused, Unverifiable
 from perdured.core.policy import wish_on_return
 from perdured.core.record import UNDER_WAY, Wish
 from support.world import World
@@ -27,6 +28,7 @@ class Daemon:
         """Seconds by which the wall clock was wrong when this life of the daemon began."""
         self._cleaned: int | None = None
         self._wake_at: float | None = None
+        self._ground: GroundSeen | None = None
         self.refused: Refused | None = None
         self.unfit: list[Refused] = []
         """What the next launches find."""
@@ -43,7 +45,8 @@ class Daemon:
         world, self._wake_at = self._world, None
         while (record := world.record) is not None:
             number = record.last_attempt.number if record.last_attempt else None
-            decision = decide(world.spec, record, world.observe(self._see(), number), world.now + self._clock_offset)
+            seen = world.observe(self._see(), number).model_copy(update={"ground": self._ground})
+            decision = decide(world.spec, record, seen, world.now + self._clock_offset)
             if decision.record != record:
                 _check_change(world, decision.record.phase.kind)
                 world.record = decision.record
@@ -79,11 +82,16 @@ class Daemon:
     def _perform(self, action: Action) -> Iterator[str]:
         world = self._world
         match action:
-            case Launch(attempt=number):
-                self.refused = self.unfit.pop() if self.unfit else None
+            case Probe():
+                fault = self.unfit.pop() if self.unfit else None
+                is_storage = fault is not None and fault.cause in STORAGE
+                self._ground = GroundSeen(at=world.now + self._clock_offset, fault=fault if is_storage else None)
+                yield "probe"
+            case Launch(attempt=number, step_over=suspects):
+                self.refused = self.unfit.pop() if self.unfit else _find_no_start(world, suspects)
                 yield "ground"
                 if self.refused is None:
-                    world.take_post(number)
+                    world.take_post(number, suspects)
                     yield "post"
                     world.go(number)
                     yield "go"
@@ -97,6 +105,13 @@ class Daemon:
             case Forget():
                 world.record = None
                 yield "forget"
+
+
+def _find_no_start(world: World, suspects: tuple[str, ...]) -> Refused | None:
+    """Nothing but what is stepped over is left: no job begins again at step 0 by itself."""
+    if suspects and world.newest is None:
+        return Refused(why="no checkpoint is left but those with which attempts died", permanent=True)
+    return None
 
 
 def _check_change(world: World, after: str) -> None:

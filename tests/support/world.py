@@ -17,6 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from perdured.core.evidence import Evidence
 from perdured.core.observation import (
     Absent,
     AttemptSeen,
@@ -48,6 +49,10 @@ class Script:
     on_stop: OnStop = "saves"
     leaves_children: bool = False
     """Processes that outlive the leader and would go on writing."""
+    prints: tuple[str, ...] = ()
+    """Its last lines."""
+    dies_with: int | None = None
+    """The step of a checkpoint that it cannot go on from: it ends before it has made a step."""
 
 
 @dataclass
@@ -81,17 +86,27 @@ class World:
     scripts: list[Script]
     spec: Spec = field(default_factory=make_spec)
     now: float = NOW
-    newest: int | None = None
-    """Step of the newest checkpoint."""
+    saved: set[int] = field(default_factory=set)
+    """Steps of the checkpoints."""
     attempts: dict[int, Attempt] = field(default_factory=dict)
     record: JobRecord | None = field(default_factory=lambda: JobRecord(id="job", name="job", submitted_at=NOW))
     has_finished: bool = False
     """A run has exited with 0 though nobody had asked it to stop."""
+    has_stepped_over: bool = False
+    """A start left a checkpoint out."""
 
     # What the daemon does -----------------------------------------------------------------------------------------
 
-    def take_post(self, number: int) -> None:
+    @property
+    def newest(self) -> int | None:
+        """Step of the newest checkpoint that is not stepped over."""
+        suspects = self.record.suspects if self.record is not None else ()
+        return max((step for step in self.saved if str(step) not in suspects), default=None)
+
+    def take_post(self, number: int, suspects: tuple[str, ...] = ()) -> None:
         """A keeper holds the attempt's lock and waits for `go`."""
+        self.has_stepped_over = self.has_stepped_over or bool(suspects)
+        assert self.record is None or suspects == self.record.suspects, "what was recorded is what is done"
         living = [attempt.number for attempt in self.attempts.values() if attempt.lives or attempt.has_keeper]
         assert not living, f"attempt {number} is launched while {living} lives"
         attempt = self.attempts.get(number)
@@ -162,6 +177,9 @@ class World:
             self._tick(attempt)
 
     def _tick(self, attempt: Attempt) -> None:
+        if attempt.resumed_from is not None and attempt.resumed_from == attempt.script.dies_with:
+            self._end(attempt, Exit(reason="exited", exit_code=attempt.script.code, at=self.now))
+            return
         attempt.ticks += 1
         attempt.step = min(attempt.step + 1, attempt.script.total)
         attempt.next_tick = self.now + TICK
@@ -174,13 +192,15 @@ class World:
             self._end(attempt, Exit(reason="exited", exit_code=0, at=self.now, stop_reason=attempt.stop_reason))
 
     def _save(self, attempt: Attempt) -> None:
-        self.newest = max(attempt.step, self.newest or 0)
+        """What is newer than where it went on from is set aside, as `perdure.Run` does."""
+        self.saved = {step for step in self.saved if step < attempt.step} | {attempt.step}
 
     def _end(self, attempt: Attempt, exit: Exit) -> None:
         """With a keeper: recorded, the children killed, the lock free. Without one: gone, and nobody saw it."""
         attempt.leader_lives = False
         if attempt.has_keeper:
-            attempt.exit = exit.model_copy(update={"stop_reason": attempt.stop_reason})
+            told = {"stop_reason": attempt.stop_reason, "step": attempt.step if attempt.ticks else None}
+            attempt.exit = exit.model_copy(update=told)
             attempt.children_live = attempt.has_keeper = False
 
     # What breaks --------------------------------------------------------------------------------------------------
@@ -200,6 +220,7 @@ class World:
             if attempt.has_keeper and attempt.leader_lives:
                 attempt.leader_lives = attempt.has_keeper = False
                 attempt.exit = Exit(reason="exited", exit_code=1, at=self.now, stop_reason=attempt.stop_reason)
+                attempt.exit = attempt.exit.model_copy(update={"step": attempt.step if attempt.ticks else None})
 
     def terminate_keeper(self) -> None:
         """SIGTERM to it, as at a shutdown."""
@@ -224,7 +245,8 @@ class World:
         if attempt.has_keeper:
             return Held(pid=pid, started_at=NOW, stop_reason=attempt.stop_reason)
         if attempt.exit is not None:
-            return Ended(pid=pid, exit=attempt.exit, is_clean=not attempt.children_live)
+            evidence = Evidence(output=attempt.script.prints)
+            return Ended(pid=pid, exit=attempt.exit, is_clean=not attempt.children_live, evidence=evidence)
         if attempt.leader_lives:
             return Orphaned(pid=pid)
         return Lost(pid=pid, rebooted=attempt.rebooted)
@@ -233,6 +255,6 @@ class World:
         newest = self.newest
         checkpoint = None if newest is None else CheckpointSeen(step=newest, path=f"{newest}", committed_at=self.now)
         attempt = self.attempts.get(number or 0)
-        return Observation(
-            attempt=seen, checkpoint=checkpoint, resumed_from_step=attempt.resumed_from if attempt else None
-        )
+        step = attempt.resumed_from if attempt else None
+        path = None if step is None else str(step)
+        return Observation(attempt=seen, checkpoint=checkpoint, resumed_from_step=step, resumed_from=path)

@@ -26,6 +26,8 @@ from .text import (
 )
 
 SHOWN_ATTEMPTS = 10
+SHOWN_TRACEBACK = 15
+"""Lines of a traceback, from its end."""
 
 
 def format_page(job: Job, tail: Sequence[str], ref: str, now: float, width: int | None) -> list[str]:
@@ -33,6 +35,7 @@ def format_page(job: Job, tail: Sequence[str], ref: str, now: float, width: int 
     return [
         *_format_head(job, now),
         *_format_attempts(job["attempts"], now),
+        *_format_evidence(job),
         *_format_tail(tail, width),
         "",
         *format_table([[Cell(f"  {command}"), Cell(what, DIM)] for command, what in suggest(job, ref)], width),
@@ -43,9 +46,17 @@ def _format_head(job: Job, now: float) -> list[str]:
     """Never cut: half a reason or half a path is of no use."""
     colour = STATE_COLOURS.get(job["state"])
     title = f"{paint(Cell('●', colour))} {clean(job['name'])}  {paint(Cell(job['state'], colour))}"
-    facts = {"why": clean(job["reason"]), "id": job["id"], **_progress(job), **_places(job, now)}
+    facts = {"why": clean(job["reason"]), **_wait(job, now), "id": job["id"], **_progress(job), **_places(job, now)}
     rows = [[Cell(f"  {name}", DIM), Cell(value)] for name, value in facts.items() if value]
     return [title, *format_table(rows)]
+
+
+def _wait(job: Job, now: float) -> dict[str, str]:
+    if job["waiting_until"] is None or job["state"] != "waiting":
+        return {}
+    until = parse_time(job["waiting_until"])
+    left = human_duration(max(until - now, 0.0))
+    return {"waits": f"for {job['waiting_for']}, until {format_clock(until)} (in {left})"}
 
 
 def _progress(job: Job) -> dict[str, str]:
@@ -78,7 +89,7 @@ def _format_attempts(attempts: Sequence[Attempt], now: float) -> list[str]:
     if not attempts:
         return []
     shown = attempts[-SHOWN_ATTEMPTS:]
-    rows = [header("  ATTEMPT", "STARTED", "RAN", "PID", "FROM STEP", "ENDED")]
+    rows = [header("  ATTEMPT", "STARTED", "RAN", "PID", "FROM STEP", "CAUSE", "ENDED")]
     rows += [_describe_attempt(attempt, now) for attempt in shown]
     hidden = len(attempts) - len(shown)
     note = [paint(Cell(f"  ({hidden} earlier attempts are not shown; --json has all)", DIM))] if hidden else []
@@ -96,26 +107,27 @@ def _describe_attempt(attempt: Attempt, now: float) -> list[Cell]:
         Cell(ran),
         Cell(str(attempt["pid"]) if attempt["pid"] is not None and ended is None else "-"),
         Cell("-" if resumed is None else str(resumed)),
+        Cell(attempt["cause"] or "-"),
         Cell(describe_end(attempt)),
     ]
 
 
 def describe_end(attempt: Attempt) -> str:
-    """How an attempt ended: its cause, and the exit where the cause does not already say it."""
+    """How an attempt ended in words, with the exit where they do not already say it."""
     if attempt["ended_at"] is None:
         return "runs" if attempt["started_at"] else "-"
-    cause = clean(attempt["cause"] or "")
+    why = clean(attempt["why"] or "")
     number, code = attempt["signal"], attempt["exit_code"]
     if number is not None:
         end = f"signal {number} ({_name_signal(number)})"
-        return cause.replace(f"signal {number}", end) if f"signal {number}" in cause else _join(cause, end)
-    if code is None or f"exit code {code}" in cause:
-        return cause or "unknown"
-    return _join(cause, f"exit code {code}")
+        return why.replace(f"signal {number}", end) if f"signal {number}" in why else _join(why, end)
+    if not code or f"exit code {code}" in why or attempt["error"]:
+        return why or "unknown"
+    return _join(why, f"exit code {code}")
 
 
-def _join(cause: str, end: str) -> str:
-    return f"{cause}: {end}" if cause else end
+def _join(why: str, end: str) -> str:
+    return f"{why}: {end}" if why else end
 
 
 def _name_signal(number: int) -> str:
@@ -123,6 +135,25 @@ def _name_signal(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
+
+
+def _format_evidence(job: Job) -> list[str]:
+    """What ended the last attempt that ended, while that is still what matters."""
+    ended = [attempt for attempt in job["attempts"] if attempt["ended_at"]]
+    if not ended or job["state"] not in ("failed", "waiting"):
+        return []
+    last = ended[-1]
+    lines = [f"│ {_clean_indented(line)}" for line in (*last["traceback"][-SHOWN_TRACEBACK:], *last["kernel"])]
+    facts = {"advice": clean(last["advice"] or ""), "then": clean(last["decision"] or "")}
+    rows = [[Cell(f"  {name}", DIM), Cell(value)] for name, value in facts.items() if value]
+    if not lines and not facts["advice"]:
+        return []
+    title = f"  what ended attempt {last['number']} ({last['cause']})"
+    return ["", title, *(paint(Cell(f"  {line}", DIM)) for line in lines), *(format_table(rows) if rows else [])]
+
+
+def _clean_indented(line: str) -> str:
+    return line[: len(line) - len(line.lstrip(" "))] + clean(line)
 
 
 def _format_tail(tail: Sequence[str], width: int | None) -> list[str]:

@@ -11,6 +11,14 @@ class Launch(Value):
     kind: Literal["launch"] = "launch"
     attempt: int
     restart_reason: str | None = None
+    step_over: tuple[str, ...] = ()
+    """Checkpoints (paths) that it must not resume from."""
+
+
+class Probe(Value):
+    """Look whether the storage takes a file again. What came of it is part of the next observation."""
+
+    kind: Literal["probe"] = "probe"
 
 
 class Stop(Value):
@@ -35,4 +43,4 @@ class Forget(Value):
     kind: Literal["forget"] = "forget"
 
 
-Action = Launch | Stop | Clean | Forget
+Action = Launch | Probe | Stop | Clean | Forget

@@ -3,7 +3,7 @@ to be done, what to tell, when to look again and why; it asks no clock, reads no
 
 The loop calls it until it asks for nothing more. It saves the record before it performs an action, so a daemon that
 is killed in between finds the intent, and the decision is made again from what is seen then. "Why did it not
-restart?" is answered by `after_failure` in `perdured.core.endings`.
+restart?" is answered by `perdured.core.judgement`.
 """
 
 from __future__ import annotations
@@ -26,11 +26,19 @@ def decide(spec: Spec, record: JobRecord, observation: Observation, now: float) 
 
 
 def _note_what_was_seen(record: JobRecord, observation: Observation) -> JobRecord:
-    """The record with the facts of the attempt under way filled in: process, start, where it resumed from."""
-    seen, last = observation.attempt, record.last_attempt
+    """The record with the facts of the attempt under way filled in: process, start, where it resumed from. And with
+    the progress that is left where a checkpoint was stepped over."""
+    seen, last, newest = observation.attempt, record.last_attempt, observation.checkpoint
+    if record.suspects and newest is not None and record.progress is not None and newest.step < record.progress:
+        record = record.but(progress=newest.step)
     if last is None or record.phase.kind not in UNDER_WAY or not isinstance(seen, Held | Orphaned | Ended | Lost):
         return record
     if seen.pid is None or seen.pid == last.pid:
         return record
-    facts = {"pid": seen.pid, "started_at": seen.started_at, "resumed_from_step": observation.resumed_from_step}
+    facts = {
+        "pid": seen.pid,
+        "started_at": seen.started_at,
+        "resumed_from_step": observation.resumed_from_step,
+        "resumed_from": observation.resumed_from,
+    }
     return record.with_attempt(last.model_copy(update=facts))

@@ -1,38 +1,46 @@
 """The cells of the table for an attempt that has ended: whether another one follows, and when.
 
-An end that came because it was asked for is judged by the wish. Any other end is judged by itself, and only then does
-the wish decide between going on and coming to rest.
+An end that came because it was asked for is judged by the wish. Any other end is judged by itself (its class names the
+budget, `perdured.core.judgement` the rest), and only then does the wish decide between going on and coming to rest.
 """
 
 from __future__ import annotations
 
+from .budgets import charge, count_failures
+from .cause import STORAGE, Cause
+from .classify import classify_end
 from .decision import Context, Decision, tell
+from .end import End
+from .judgement import GiveUp, StepOver, judge_failure
 from .observation import Ended, Refused
-from .policy import backoff_delay, count_idle_ends, has_advanced
+from .policy import backoff_delay, count_idle_ends, has_advanced, probe_delay
 from .record import Failed, JobRecord, Parked, Phase, Stopped, Succeeded, Waiting
-from .words import say_at_step, say_end, say_given_up, say_waiting
+from .words import say_at_step, say_held, say_stepped_over, say_waiting
+
+KEPT_EVIDENCE = 3
+"""Attempts whose last lines and tracebacks are kept; of earlier ones only the verdict is."""
 
 
 def then_succeed(c: Context) -> Decision:
     """Nobody had asked it to end, so 0 means done, also where a wish came in meanwhile."""
-    record = close_attempt(c, "done")
+    record = close_attempt(c, classify_end(c.observation.attempt))
     record = record.at_rest(Succeeded(), say_at_step("done", record), c.now)
     return Decision(record, (), (tell(record, "succeeded"),))
 
 
 def then_run_again(c: Context) -> Decision:
     """Exit 75 is no failure."""
-    return _go_on(c, close_attempt(c, "saved and asked to run again"))
+    return _go_on(c, close_attempt(c, classify_end(c.observation.attempt)))
 
 
 def then_end_as_asked(c: Context) -> Decision:
     """Its own exit status says little: many programs exit with 0, or die, on SIGTERM. It is no failure."""
-    return _go_on(c, close_attempt(c, say_end(c.observation.attempt)))
+    return _go_on(c, close_attempt(c, classify_end(c.observation.attempt)))
 
 
 def then_fail(c: Context) -> Decision:
-    cause = say_end(c.observation.attempt)
-    return _fail(close_attempt(c, cause), cause, c.now)
+    end = classify_end(c.observation.attempt)
+    return _fail(close_attempt(c, end), end.why, c.now)
 
 
 def then_refuse(c: Context) -> Decision:
@@ -40,46 +48,80 @@ def then_refuse(c: Context) -> Decision:
     seen = c.observation.attempt
     assert isinstance(seen, Refused)
     if c.record.wish == "run" and seen.permanent:
-        return _fail(close_attempt(c, seen.why), seen.why, c.now)
-    return after_failure(c, seen.why)
+        return _fail(close_attempt(c, classify_end(seen)), seen.why, c.now)
+    return then_hold(c) if seen.cause in STORAGE else after_failure(c, classify_end(seen))
 
 
 def then_restart_after_failure(c: Context) -> Decision:
-    return after_failure(c, say_end(c.observation.attempt))
+    return after_failure(c, classify_end(c.observation.attempt))
 
 
 def then_restart_after_reboot(c: Context) -> Decision:
     """Not the job's fault: immediate, and never counted."""
-    record = close_attempt(c, say_end(c.observation.attempt))
+    record = close_attempt(c, classify_end(c.observation.attempt))
     return come_to_rest(record, c.now) if _is_to_rest(record) else _wait(c, record, 0.0)
 
 
-def after_failure(c: Context, cause: str) -> Decision:
-    """Why it did, or did not, restart."""
-    record = close_attempt(c, cause)
+def then_hold(c: Context) -> Decision:
+    """The storage is at fault, so another attempt would die of it too: wait for the storage, however long."""
+    record = close_attempt(c, classify_end(c.observation.attempt))
     if c.record.wish != "run":
         return _go_on(c, record)
-    backoff, limit = c.spec.restart.backoff, c.spec.restart.failures
+    end = record.attempts[-1].end
+    assert end is not None
+    return hold(c, record, end.why, probe_delay(end.cause, count_idle_ends(record) - 1))
+
+
+def hold(c: Context, record: JobRecord, why: str, delay: float) -> Decision:
+    """Held until a probe finds the storage well. It is told once, not at each probe."""
+    waiting = Waiting(until=c.now + delay, what_for="the disk to take a file again", probes=True)
+    record = _decide_on_last(record.but(phase=waiting), say_held(why, delay))
+    events = () if c.record.phase.kind == "waiting" else (tell(record, "waiting"),)
+    return Decision(record, (), events, waiting.until)
+
+
+def after_failure(c: Context, end: End) -> Decision:
+    """Why it did, or did not, restart."""
+    record = close_attempt(c, end)
+    if c.record.wish != "run":
+        return _go_on(c, record)
     if record.attempts[-1].kept_until is None:
-        record = record.but(failures=record.failures + 1)
-    if record.failures >= limit:
-        return _fail(record, say_given_up(cause, record.failures), c.now)
-    return _wait(c, record, backoff_delay(backoff, record.failures, record.id))
+        record = charge(record, end.cause)
+    verdict = judge_failure(record, c.spec.restart.failures)
+    if isinstance(verdict, GiveUp):
+        return _fail(record, verdict.why, c.now)
+    if isinstance(verdict, StepOver):
+        return _step_over(c, record, verdict.checkpoint)
+    return _wait(c, record, backoff_delay(c.spec.restart.backoff, verdict.used, record.id), verdict.used, verdict.limit)
 
 
-def close_attempt(c: Context, cause: str) -> JobRecord:
-    """The record with the attempt's end noted, and the progress it made: that resets the budget of failures."""
+def fail_unstarted(c: Context, why: str) -> Decision:
+    """The attempt never ran, and nobody knows more."""
+    return after_failure(c, End(cause=Cause.UNKNOWN, why=why))
+
+
+def close_attempt(c: Context, end: End) -> JobRecord:
+    """The record with the attempt's end noted, and the progress it made: that makes every budget new."""
     last = c.record.attempts[-1]
     newest, seen = c.observation.checkpoint, c.observation.attempt
-    changes: dict[str, object] = {"cause": cause, "ended_at": c.now}
+    changes: dict[str, object] = {"end": end, "ended_at": c.now, "step": c.observation.step}
     if isinstance(seen, Ended):
         changes |= {"ended_at": seen.exit.at, "exit_code": seen.exit.exit_code, "signal": seen.exit.signal}
+        changes["step"] = seen.exit.step if seen.exit.step is not None else c.observation.step
     advanced = newest is not None and has_advanced(c.record, newest.step)
     if newest is not None and advanced:
         changes["kept_until"] = newest.committed_at
-    record = c.record.with_attempt(last.model_copy(update=changes))
-    progress = newest.step if newest is not None else record.progress
-    return record.but(progress=progress, failures=0 if advanced else record.failures)
+    record = _forget_old_evidence(c.record).with_attempt(last.model_copy(update=changes))
+    record = record.but(progress=newest.step if newest is not None else record.progress)
+    return record.but(failures=0, spent={}, hops=0) if advanced else record
+
+
+def _forget_old_evidence(record: JobRecord) -> JobRecord:
+    old = record.attempts[: -KEPT_EVIDENCE or None]
+    for attempt in old[-1:]:
+        if attempt.end is not None:
+            record = record.with_attempt(attempt.model_copy(update={"end": attempt.end.without_evidence()}))
+    return record
 
 
 def come_to_rest(record: JobRecord, now: float) -> Decision:
@@ -95,7 +137,7 @@ def _go_on(c: Context, record: JobRecord) -> Decision:
     if _is_to_rest(record):
         return come_to_rest(record, c.now)
     if record.wish == "restart":
-        return _wait(c, record.but(wish="run", failures=0), 0.0)
+        return _wait(c, record.but(wish="run").renewed(), 0.0)
     return _wait(c, record, backoff_delay(c.spec.restart.backoff, count_idle_ends(record), record.id))
 
 
@@ -103,13 +145,29 @@ def _is_to_rest(record: JobRecord) -> bool:
     return record.wish in ("stop", "park", "remove")
 
 
-def _wait(c: Context, record: JobRecord, delay: float) -> Decision:
-    until, cause = c.now + delay, record.attempts[-1].cause or "ended"
-    reason = say_waiting(record, delay, c.spec.restart.failures)
-    record = record.but(phase=Waiting(until=until, cause=cause), reason=reason)
+def _step_over(c: Context, record: JobRecord, checkpoint: str) -> Decision:
+    """What failed was the checkpoint, so what comes after it is judged anew."""
+    changes: dict[str, object] = {"suspects": (*record.suspects, checkpoint), "hops": record.hops + 1}
+    record = record.but(failures=0, spent={}, **changes)
+    delay = backoff_delay(c.spec.restart.backoff, 1, record.id)
+    waiting = Waiting(until=c.now + delay)
+    record = _decide_on_last(record.but(phase=waiting), say_stepped_over(record, checkpoint, delay))
+    return Decision(record, (), (tell(record, "waiting"),), waiting.until)
+
+
+def _wait(c: Context, record: JobRecord, delay: float, used: int | None = None, limit: int | None = None) -> Decision:
+    until, cause = c.now + delay, record.attempts[-1].cause or Cause.UNKNOWN
+    used = count_failures(record, cause) if used is None else used
+    reason = say_waiting(record, delay, used, limit or c.spec.restart.failures)
+    record = _decide_on_last(record.but(phase=Waiting(until=until)), reason)
     return Decision(record, (), (tell(record, "waiting"),), until)
 
 
 def _fail(record: JobRecord, reason: str, now: float) -> Decision:
-    record = record.at_rest(Failed(), reason, now)
+    record = _decide_on_last(record, reason).at_rest(Failed(), reason, now)
     return Decision(record, (), (tell(record, "failed"),))
+
+
+def _decide_on_last(record: JobRecord, reason: str) -> JobRecord:
+    """The reason, of the job and of what followed from its last attempt."""
+    return record.but(reason=reason).with_attempt(record.attempts[-1].model_copy(update={"decision": reason}))

@@ -105,6 +105,13 @@ class CheckpointSeen(Value):
     committed_at: float
 
 
+class GroundSeen(Value):
+    """What a probe of the storage found."""
+
+    at: float
+    fault: Refused | None = None
+
+
 class Observation(Value):
     attempt: AttemptSeen = Absent()
     step: int | None = None
@@ -114,3 +121,7 @@ class Observation(Value):
     checkpoint: CheckpointSeen | None = None
     resumed_from_step: int | None = None
     """Of the attempt under way; None on a fresh start."""
+    resumed_from: str | None = None
+    """That checkpoint's path."""
+    ground: GroundSeen | None = None
+    """The last probe; None before the first of this life of the daemon."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import zlib
 
+from .cause import Cause
 from .record import JobRecord, Wish
 from .spec import Backoff
 
@@ -43,6 +44,18 @@ def backoff_delay(backoff: Backoff, failures: int, job: str) -> float:
     full = min(backoff.first * 2.0 ** min(failures - 1, 60), backoff.longest)
     jitter = zlib.crc32(f"{job}/{failures}".encode()) / 0xFFFFFFFF
     return full * (0.5 + 0.5 * jitter)
+
+
+LONGEST_PROBE = 3600.0
+_FIRST_PROBE = {Cause.QUOTA: 300.0, Cause.READ_ONLY: 60.0}
+
+
+def probe_delay(cause: Cause, in_vain: int = 0) -> float:
+    """Seconds until the storage is probed again: half a minute, longer for what only a person mends.
+
+    `in_vain` counts the attempts that found it well and failed of it all the same, which may be another disk's doing.
+    """
+    return float(min(_FIRST_PROBE.get(cause, 30.0) * 2.0 ** min(max(in_vain, 0), 20), LONGEST_PROBE))
 
 
 def wish_on_return(record: JobRecord) -> Wish:

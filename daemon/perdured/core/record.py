@@ -9,10 +9,12 @@ from __future__ import annotations
 from signal import Signals
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from perdured.contract import exits
 
+from .cause import Cause
+from .end import End
 from .value import Value
 
 Wish = Literal["run", "stop", "park", "restart", "remove"]
@@ -47,8 +49,9 @@ class Saving(Value):
 class Waiting(Value):
     kind: Literal["waiting"] = "waiting"
     until: float
-    cause: str
-    """Why the last attempt ended; handed to the next one as its restart reason."""
+    what_for: str = "the backoff after a failure"
+    probes: bool = False
+    """Held: at `until` it is looked whether the disk takes a file again, and only then the next attempt starts."""
 
 
 class Parked(Value):
@@ -88,10 +91,33 @@ class AttemptRecord(Value):
     ended_at: float | None = None
     exit_code: int | None = None
     signal: int | None = None
-    cause: str | None = None
+    end: End | None = None
+    step: int | None = None
+    """The last one that it reported."""
     resumed_from_step: int | None = None
+    resumed_from: str | None = None
+    """The checkpoint's path."""
     kept_until: float | None = None
     """When the newest checkpoint that this attempt committed was committed; what came after it was lost."""
+    decision: str | None = None
+    """What followed from its end, in words."""
+
+    @property
+    def cause(self) -> Cause | None:
+        return self.end.cause if self.end is not None else None
+
+    @property
+    def why(self) -> str | None:
+        return self.end.why if self.end is not None else None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_older(cls, data: object) -> object:
+        """Until 0.1 an attempt had the words of its end alone, under "cause"."""
+        if not isinstance(data, dict) or data.get("end") is not None or not isinstance(data.get("cause"), str):
+            return data
+        why = data["cause"]
+        return data | {"end": {"cause": _guess_cause(why, data.get("exit_code"), data.get("signal")), "why": why}}
 
 
 class JobRecord(Value):
@@ -102,9 +128,17 @@ class JobRecord(Value):
     phase: Phase = Queued()
     reason: str = "submitted"
     failures: int = 0
-    """Failures in a row without progress."""
+    """Failures in a row without progress that count on the spec's budget."""
+    spent: dict[str, int] = Field(default_factory=dict)
+    """The same for the classes of ends that have a budget of their own."""
     progress: int | None = None
-    """Step of the newest committed checkpoint: the only thing that counts as getting on."""
+    """Step of the newest committed checkpoint that is not suspect: the only thing that counts as getting on."""
+    suspects: tuple[str, ...] = ()
+    """Checkpoints (paths) that are stepped over."""
+    hops: int = 0
+    """How many of them, since there was progress."""
+    judged_after: int = 0
+    """Attempts up to this one were before a restart by hand: they do not count any more."""
     attempts: tuple[AttemptRecord, ...] = ()
     ended_at: float | None = None
 
@@ -126,8 +160,25 @@ class JobRecord(Value):
         wish: Wish = "remove" if self.wish == "remove" else "run"
         return self.but(phase=phase, wish=wish, reason=reason, ended_at=now)
 
+    def renewed(self) -> JobRecord:
+        """Asked for by hand: nothing that failed before counts any more."""
+        after = self.attempts[-1].number if self.attempts else 0
+        return self.but(failures=0, spent={}, suspects=(), hops=0, judged_after=after)
+
     def but(self, **changes: object) -> JobRecord:
         return self.model_copy(update=changes)
+
+
+def _guess_cause(why: str, exit_code: object, signal: object) -> Cause:
+    if signal is not None:
+        return Cause.SIGNAL
+    known = {"done": Cause.DONE, "the machine was restarted": Cause.REBOOTED, "preempted": Cause.PREEMPTED}
+    known |= {"saved and asked to run again": Cause.RUN_AGAIN, "stop": Cause.STOPPED, "restart": Cause.STOPPED}
+    if why in known:
+        return known[why]
+    if exit_code == exits.PERMANENT:
+        return Cause.PERMANENT
+    return Cause.EXIT_CODE if isinstance(exit_code, int) and exit_code != exits.DONE else Cause.UNKNOWN
 
 
 def exit_status(record: JobRecord) -> int | None:

@@ -5,12 +5,14 @@ What follows its end is in `perdured.core.endings`.
 
 from __future__ import annotations
 
-from .actions import Clean, Forget, Launch, Stop
+from .actions import Clean, Forget, Launch, Probe, Stop
+from .cause import Cause
 from .decision import Context, Decision, tell
-from .endings import after_failure, come_to_rest
+from .endings import come_to_rest, fail_unstarted, hold
 from .events import Event
 from .observation import Held, Orphaned, Unverifiable
-from .record import AttemptRecord, Queued, Running, Saving, Starting, Waiting
+from .policy import LONGEST_PROBE, probe_delay
+from .record import AttemptRecord, JobRecord, Queued, Running, Saving, Starting, Waiting
 from .words import say_running, say_saving
 
 MAX_LAUNCHES = 3
@@ -42,15 +44,16 @@ def then_forget(c: Context) -> Decision:
 def then_launch(c: Context) -> Decision:
     """A new attempt. The record that says so is saved before the keeper is started."""
     last = c.record.last_attempt
-    number, cause = (last.number + 1, last.cause) if last else (1, None)
-    record = c.record.with_attempt(AttemptRecord(number=number)).but(
+    number, why = (last.number + 1, last.why) if last else (1, None)
+    record = _judge_anew(c).with_attempt(AttemptRecord(number=number))
+    record = record.but(
         wish="run",
-        phase=Starting(attempt=number, restart_reason=cause),
-        failures=_budget_used(c),
-        reason=f"starting attempt {number}" + (f": {cause}" if cause else ""),
+        phase=Starting(attempt=number, restart_reason=why),
+        reason=f"starting attempt {number}" + (f": {why}" if why else ""),
         ended_at=None,
     )
-    return Decision(record, (Launch(attempt=number, restart_reason=cause),), (tell(record, "starting"),))
+    launch = Launch(attempt=number, restart_reason=why, step_over=record.suspects)
+    return Decision(record, (launch,), (tell(record, "starting"),))
 
 
 def then_launch_again(c: Context) -> Decision:
@@ -58,16 +61,14 @@ def then_launch_again(c: Context) -> Decision:
     phase = c.record.phase
     assert isinstance(phase, Starting)
     if c.record.wish != "run" or phase.launches >= MAX_LAUNCHES:
-        return after_failure(c, "its keeper did not come up" if c.record.wish == "run" else "never started")
+        return fail_unstarted(c, "its keeper did not come up" if c.record.wish == "run" else "never started")
     again = phase.model_copy(update={"launches": phase.launches + 1})
-    launch = Launch(attempt=phase.attempt, restart_reason=phase.restart_reason)
+    launch = Launch(attempt=phase.attempt, restart_reason=phase.restart_reason, step_over=c.record.suspects)
     return Decision(c.record.but(phase=again), (launch,))
 
 
 def then_queue(c: Context) -> Decision:
-    record = c.record.but(
-        wish="run", phase=Queued(), failures=_budget_used(c), reason="asked to run again", ended_at=None
-    )
+    record = _judge_anew(c).but(wish="run", phase=Queued(), reason="asked to run again", ended_at=None)
     return Decision(record, (), (tell(record, "queued"),))
 
 
@@ -75,16 +76,26 @@ def then_wait_or_launch(c: Context) -> Decision:
     phase = c.record.phase
     assert isinstance(phase, Waiting)
     # A wall clock that was set back while no daemon ran must not stretch the wait beyond the longest there is.
-    until = min(phase.until, c.now + c.spec.restart.backoff.longest)
+    until = min(phase.until, c.now + (LONGEST_PROBE if phase.probes else c.spec.restart.backoff.longest))
     if until <= c.now:
-        return then_launch(c)
+        return _probe_or_launch(c, phase) if phase.probes else then_launch(c)
     return Decision(c.record.but(phase=phase.model_copy(update={"until": until})), (), (), until)
 
 
-def _budget_used(c: Context) -> int:
-    """Asked for by hand, the budget of failures starts anew; a parked job only goes on."""
+def _probe_or_launch(c: Context, phase: Waiting) -> Decision:
+    """A probe counts only if it was made after the wait was over; an older one says nothing of now."""
+    seen, last = c.observation.ground, c.record.attempts[-1]
+    if seen is None or not phase.until <= seen.at <= c.now:
+        return Decision(c.record, (Probe(),), (), c.now + RECHECK)
+    if seen.fault is None:
+        return then_launch(c)
+    return hold(c, c.record, seen.fault.why, probe_delay(last.cause or Cause.DISK_FULL))
+
+
+def _judge_anew(c: Context) -> JobRecord:
+    """Asked for by hand, every budget starts anew; a parked job only goes on."""
     by_hand = c.record.wish == "restart" and c.record.phase.kind != "parked"
-    return 0 if by_hand else c.record.failures
+    return c.record.renewed() if by_hand else c.record
 
 
 # Running --------------------------------------------------------------------------------------------------------------

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from enum import Enum
 
-from perdured.contract import exits
-
-from .observation import AttemptSeen, Exit
+from .cause import STORAGE, Cause
+from .classify import classify_end
+from .observation import AttemptSeen
 from .record import UNDER_WAY, JobRecord
 
 
@@ -22,9 +22,10 @@ class Trigger(Enum):
     ABSENT = "the attempt never ran"
     DONE = "the job exited with 0"
     AGAIN = "the job exited with 75: saved, run me again"
-    AS_ASKED = "the job ended after it was asked to, with whatever status but 78"
+    AS_ASKED = "the job was stopped or preempted, and ended with whatever status but 78"
     PERMANENT = "the job exited with 78: do not retry"
     FAILURE = "the job failed, or a signal killed it"
+    STORAGE = "the disk was full, over quota or read-only"
     NOT_STARTED = "the command could not be started"
     REFUSED = "the ground was not fit for a start"
     LOST = "keeper and job are gone; nobody saw the exit"
@@ -46,6 +47,18 @@ _WISHES = {
 }
 
 
+_OF_AN_EXIT = {
+    Cause.DONE: Trigger.DONE,
+    Cause.RUN_AGAIN: Trigger.AGAIN,
+    Cause.PERMANENT: Trigger.PERMANENT,
+    Cause.STOPPED: Trigger.AS_ASKED,
+    Cause.PREEMPTED: Trigger.AS_ASKED,
+    Cause.NOT_STARTED: Trigger.NOT_STARTED,
+    **dict.fromkeys(STORAGE, Trigger.STORAGE),
+}
+"""Every other cause is a failure."""
+
+
 def find_trigger(record: JobRecord, seen: AttemptSeen) -> Trigger:
     """The one trigger that counts now."""
     wished = _WISHES.get(record.wish)
@@ -60,7 +73,7 @@ def _find_fact(seen: AttemptSeen) -> Trigger:
         case "held":
             return Trigger.HELD
         case "ended":
-            return _classify_exit(seen.exit) if seen.is_clean else Trigger.UNCLEAN
+            return _OF_AN_EXIT.get(classify_end(seen).cause, Trigger.FAILURE) if seen.is_clean else Trigger.UNCLEAN
         case "lost" if seen.rebooted:
             return Trigger.REBOOTED
         case "lost":
@@ -73,16 +86,3 @@ def _find_fact(seen: AttemptSeen) -> Trigger:
             return Trigger.UNKNOWN
         case "absent":
             return Trigger.ABSENT
-
-
-def _classify_exit(exit: Exit) -> Trigger:
-    if exit.reason == "not_started":
-        return Trigger.NOT_STARTED
-    status = exit.exit_code if exit.reason == "exited" else None
-    if status == exits.PERMANENT:
-        return Trigger.PERMANENT
-    if exit.stop_reason is not None:
-        return Trigger.AS_ASKED
-    if status == exits.DONE:
-        return Trigger.DONE
-    return Trigger.AGAIN if status == exits.RUN_AGAIN else Trigger.FAILURE

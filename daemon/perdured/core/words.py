@@ -37,18 +37,25 @@ def say_saving(why: str, grace: float) -> str:
     return f"asked to save and end ({why}), at most {human_duration(grace)}"
 
 
-def say_waiting(record: JobRecord, delay: float, limit: int) -> str:
-    """Of a record whose last attempt has its cause; `limit` is the budget of failures."""
+def say_waiting(record: JobRecord, delay: float, used: int, limit: int) -> str:
+    """Of a record whose last attempt has its end; `used` of the budget of `limit` failures."""
     last = record.attempts[-1]
     when = f"waiting {human_duration(delay)} before" if delay else "restarting as"
     since = f"no progress since step {record.progress}" if record.progress is not None else "no checkpoint yet"
-    budget = f", {since} ({record.failures} of {limit})" if record.failures and delay else ""
-    return f"{when} attempt {last.number + 1}: {last.cause or 'ended'}{budget}"
+    budget = f", {since} ({used} of {limit})" if used and delay else ""
+    return f"{when} attempt {last.number + 1}: {last.why or 'ended'}{budget}"
 
 
-def say_given_up(cause: str, failures: int) -> str:
-    count = "1 failure" if failures == 1 else f"{failures} failures in a row"
-    return f"{cause}; gave up after {count} without progress"
+def say_stepped_over(record: JobRecord, checkpoint: str, delay: float) -> str:
+    last, name = record.attempts[-1], checkpoint.rsplit("/", 1)[-1]
+    return (
+        f"waiting {human_duration(delay)} before attempt {last.number + 1}, from the checkpoint before {name}, "
+        f"with which two attempts died without a step: {last.why}"
+    )
+
+
+def say_held(why: str, delay: float) -> str:
+    return f"held until there is storage again: {why}; looks again in {human_duration(delay)}, or at `perdure resume`"
 
 
 def say_at_step(word: str, record: JobRecord) -> str:

@@ -11,11 +11,11 @@ import logging
 from pathlib import Path
 
 from perdured.contract.durable import load_json
+from perdured.core.classify import classify_end
 from perdured.core.events import Event
 from perdured.core.observation import AttemptSeen, Ended, Lost
 from perdured.core.record import AttemptRecord, JobRecord, Starting, Wish
 from perdured.core.spec import Spec
-from perdured.core.words import say_end
 from perdured.processes import observe_attempt
 
 from .paths import StateDir
@@ -66,7 +66,7 @@ def _wish_after(seen: AttemptSeen) -> Wish:
 
 def _describe(number: int, seen: AttemptSeen) -> AttemptRecord:
     """An attempt that others followed."""
-    record = AttemptRecord(number=number, cause=say_end(seen))
+    record = AttemptRecord(number=number, end=classify_end(seen))
     if isinstance(seen, Ended):
         exit = seen.exit
         record = record.model_copy(update={"exit_code": exit.exit_code, "signal": exit.signal, "ended_at": exit.at})

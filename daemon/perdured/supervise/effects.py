@@ -7,30 +7,34 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterable
 
-from perdured.core.actions import Action, Clean, Forget, Launch, Stop
+from perdured.clock import Clock
+from perdured.core.actions import Action, Clean, Forget, Launch, Probe, Stop
 from perdured.core.events import Event
-from perdured.core.observation import Orphaned, Refused
+from perdured.core.observation import GroundSeen, Orphaned, Refused
 from perdured.errors import PerdureError
 from perdured.processes import Order, observe_attempt, perform_clean, signal_orphan, start_keeper
 from perdured.state.paths import StateDir
 from perdured.state.registry import Registry
 
-from .ground import Ground, prepare_ground
+from .ground import Ground, prepare_ground, probe_storage
 from .job import Job
 
 Tell = Callable[[Job, Iterable[Event]], None]
 
 
 class Effects:
-    def __init__(self, state: StateDir, registry: Registry, tell: Tell) -> None:
+    def __init__(self, state: StateDir, registry: Registry, tell: Tell, clock: Clock) -> None:
         self._state = state
         self._registry = registry
         self._tell = tell
+        self._clock = clock
 
     async def perform(self, job: Job, action: Action) -> None:
         match action:
             case Launch():
                 await self._launch(job, action)
+            case Probe():
+                await self._probe(job)
             case Stop():
                 self._stop(job, action)
             case Clean():
@@ -53,6 +57,11 @@ class Effects:
         except OSError as error:
             where = f" ({error.filename})" if error.filename else ""
             job.refused = Refused(why=f"{error.strerror or error}{where}", permanent=False)
+
+    async def _probe(self, job: Job) -> None:
+        fault = await asyncio.to_thread(probe_storage, job.submission)
+        job.ground = GroundSeen(at=self._clock(), fault=fault)
+        job.wake.set()
 
     def _order(self, job: Job, launch: Launch, ground: Ground) -> Order:
         stop = job.submission.spec.stop

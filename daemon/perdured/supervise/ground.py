@@ -6,8 +6,10 @@ valid although some existed means stop and say so: a run of three weeks must not
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,8 +17,9 @@ from perdured.contract import environment
 from perdured.contract.checkpoint.layout import QUARANTINE
 from perdured.contract.checkpoint.store import Choice, choose_checkpoint, list_checkpoints, quarantine
 from perdured.contract.checkpoint.verify import Verdict
-from perdured.contract.durable import make_directories
+from perdured.contract.durable import make_directories, write_file
 from perdured.core.actions import Launch
+from perdured.core.cause import Cause
 from perdured.core.events import Event
 from perdured.core.observation import Refused
 from perdured.state.submission import Submission
@@ -25,6 +28,10 @@ from .job import Job
 
 ROOM = 16 << 20
 """Bytes that must be free where checkpoints go: below this even a log line may fail."""
+PROBE = ".probe"
+"""The file that a probe writes there."""
+_PROBE_BYTES = 1 << 20
+_CAUSES = {errno.ENOSPC: Cause.DISK_FULL, errno.EDQUOT: Cause.QUOTA, errno.EROFS: Cause.READ_ONLY}
 
 
 class Ground(NamedTuple):
@@ -49,15 +56,38 @@ def find_fault(submission: Submission) -> Refused | None:
     try:
         make_directories(root)
     except OSError as error:
-        return _refuse(f"the checkpoint directory {root} cannot be made: {error.strerror}; change `checkpoint.dir`")
+        why = f"the checkpoint directory {root} cannot be made: {error.strerror}; change `checkpoint.dir`"
+        return _refuse(why, _cause_of(error))
+    if os.statvfs(root).f_flag & os.ST_RDONLY:
+        return _refuse(f"the checkpoint directory {root} is on a read-only file system", Cause.READ_ONLY)
     if not os.access(root, os.W_OK | os.X_OK):
         return _refuse(
             f"the checkpoint directory {root} is not writable by uid {os.geteuid()}; change `checkpoint.dir`"
         )
     free = shutil.disk_usage(root).free
     if free < ROOM:
-        return _refuse(f"only {free >> 10} KiB are free where the checkpoints go ({root}); make room")
+        why = f"only {free >> 10} KiB are free where the checkpoints go ({root}); make room"
+        return _refuse(why, Cause.DISK_FULL)
     return None
+
+
+def probe_storage(submission: Submission) -> Refused | None:
+    """Whether the place of the checkpoints takes a file again; None when it does. A quota shows itself only so."""
+    fault = find_fault(submission)
+    if fault is not None:
+        return fault
+    probe = submission.checkpoint_dir / PROBE
+    try:
+        write_file(probe, bytes(_PROBE_BYTES))
+    except OSError as error:
+        return _refuse(f"{submission.checkpoint_dir} takes no file: {error.strerror}", _cause_of(error))
+    finally:
+        probe.unlink(missing_ok=True)
+    return None
+
+
+def _cause_of(error: OSError) -> Cause:
+    return _CAUSES.get(error.errno or 0, Cause.REFUSED)
 
 
 def prepare_ground(job: Job, launch: Launch) -> Prepared:
@@ -69,21 +99,24 @@ def prepare_ground(job: Job, launch: Launch) -> Prepared:
     if job.submission.spec.fresh_start and launch.attempt == 1:
         events = _set_old_ones_aside(root, job.id)
         return Prepared(_describe_start(job, launch, None), events)
-    choice = choose_checkpoint(root)
+    suspects = [Path(path).name for path in launch.step_over]
+    choice = choose_checkpoint(root, but=suspects)
     events = tuple(_put_in_quarantine(path, verdict) for path, verdict in choice.rejected)
     had_some = choice.existed or (_has_quarantined(root) and not job.submission.spec.fresh_start)
     if choice.chosen is None and had_some:
-        return Prepared(_refuse_blind_start(root, choice), events)
+        return Prepared(_refuse_blind_start(root, choice, suspects), events)
     return Prepared(_describe_start(job, launch, choice), events)
 
 
-def _refuse_blind_start(root: Path, choice: Choice) -> Refused:
+def _refuse_blind_start(root: Path, choice: Choice, suspects: Sequence[str]) -> Refused:
     why = f"no valid checkpoint is left in {root}, and there were some: see {root / QUARANTINE}"
     if choice.stopped_by is not None:
         path, verdict = choice.stopped_by
         why = f"{path} may be whole and cannot be judged ({_say_problems(verdict)})"
     elif choice.existed and not choice.rejected:
         why = f"no checkpoint in {root} can be resumed from: all are marked unhealthy"
+        if suspects:
+            why = f"no checkpoint in {root} is left but those with which attempts died ({', '.join(suspects)})"
     todo = "bring one back, or set `fresh_start = true` to begin again at step 0"
     return Refused(why=f"{why}; {todo}", permanent=True)
 
@@ -140,5 +173,5 @@ def _payload(choice: Choice | None) -> Path | None:
     return choice.chosen.path / files[0].name if len(files) == 1 else choice.chosen.path
 
 
-def _refuse(why: str) -> Refused:
-    return Refused(why=why, permanent=False)
+def _refuse(why: str, cause: Cause = Cause.REFUSED) -> Refused:
+    return Refused(why=why, permanent=False, cause=cause)

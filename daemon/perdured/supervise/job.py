@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from perdured.core.observation import CheckpointSeen, Refused
+from perdured.core.observation import CheckpointSeen, GroundSeen, Refused
 from perdured.core.record import JobRecord
 from perdured.processes import KeeperLink, KeeperStatus
 from perdured.state.paths import StateDir
@@ -27,6 +27,8 @@ class Job:
     """Why whoever answers on the keeper's socket was not believed."""
     cleaned: int | None = None
     """The attempt of which we have seen to it that nothing lives any more."""
+    ground: GroundSeen | None = None
+    """What the last probe of the storage found."""
     newest: CheckpointSeen | None = None
     is_newest_stale: bool = True
     is_forgotten: bool = False

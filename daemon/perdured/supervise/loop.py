@@ -17,7 +17,7 @@ from functools import partial
 from perdured.clock import Clock
 from perdured.core.decide import Decision, decide
 from perdured.core.events import Event
-from perdured.core.observation import Held, Observation
+from perdured.core.observation import Ended, Held, Lost, Observation
 from perdured.core.record import JobRecord, Wish
 from perdured.processes import KeeperStatus, NotOurs, connect_keeper, observe_attempt
 from perdured.state.paths import StateDir
@@ -25,6 +25,7 @@ from perdured.state.registry import Registry
 from perdured.watching import Watcher
 
 from .effects import Effects
+from .evidence import add_evidence
 from .foreign import ForeignFiles
 from .job import Job
 from .journal import Journal
@@ -48,7 +49,7 @@ class Loop:
         self._state = state
         self._registry = registry
         self._clock = clock
-        self._effects = Effects(state, registry, self.journal.tell)
+        self._effects = Effects(state, registry, self.journal.tell, clock)
         self._watcher = Watcher()
         self._foreign: dict[str, ForeignFiles] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -110,7 +111,10 @@ class Loop:
         seen = self.observe(job)
         job.is_newest_stale |= job.is_under_way and not isinstance(seen.attempt, Held)
         await self._refresh_checkpoints(job)
-        return seen.model_copy(update={"checkpoint": job.newest})
+        attempt = seen.attempt
+        if isinstance(attempt, Ended | Lost):
+            attempt = await asyncio.to_thread(add_evidence, attempt, job.attempt_dir(self._state), self._clock())
+        return seen.model_copy(update={"checkpoint": job.newest, "attempt": attempt})
 
     async def _carry_out(self, job: Job, decision: Decision) -> None:
         if decision.record != job.record or decision.events:
@@ -120,6 +124,7 @@ class Loop:
 
     def _save(self, job: Job, record: JobRecord, events: Iterable[Event]) -> None:
         self.journal.save(record, events)
+        job.is_newest_stale |= record.suspects != job.record.suspects
         job.record = record
 
     async def _sleep(self, job: Job, wake_at: float | None) -> None:
@@ -180,7 +185,8 @@ class Loop:
         if foreign is not None:
             await asyncio.to_thread(foreign.commit_new_ones, job.number or 0, self._clock())
         before = job.newest
-        job.newest = await asyncio.to_thread(observe_newest_checkpoint, job.submission.checkpoint_dir)
+        root, suspects = job.submission.checkpoint_dir, job.record.suspects
+        job.newest = await asyncio.to_thread(observe_newest_checkpoint, root, suspects)
         if job.newest is not None and job.newest != before and job.is_under_way:
             self.journal.tell(
                 job, [Event(kind="checkpoint", text=f"step {job.newest.step} is safe", step=job.newest.step)]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
+from typing import NamedTuple
 
 from perdured.contract import environment
 from perdured.contract.checkpoint.store import list_checkpoints
@@ -18,6 +20,7 @@ from .job import Job
 def observe(job: Job, state: StateDir) -> Observation:
     """All that is known of the job now. What its keeper has told is taken over reading it from the disk again."""
     seen = _observe_attempt(job, state)
+    resumed = observe_resume(job.attempt_dir(state)) if not isinstance(seen, Absent) else Resumed()
     status = job.status
     return Observation(
         attempt=seen,
@@ -25,7 +28,9 @@ def observe(job: Job, state: StateDir) -> Observation:
         loss=status.loss if status else None,
         total=status.total if status else None,
         checkpoint=job.newest,
-        resumed_from_step=observe_resume_step(job.attempt_dir(state)) if not isinstance(seen, Absent) else None,
+        resumed_from_step=resumed.step,
+        resumed_from=resumed.path,
+        ground=job.ground,
     )
 
 
@@ -49,20 +54,29 @@ def _observe_attempt(job: Job, state: StateDir) -> AttemptSeen:
     return seen.model_copy(update={"is_clean": True}) if is_cleaned else seen
 
 
-def observe_newest_checkpoint(root: Path) -> CheckpointSeen | None:
+def observe_newest_checkpoint(root: Path, suspects: Collection[str] = ()) -> CheckpointSeen | None:
     """The newest healthy checkpoint whose COMMIT, manifest and sizes agree: what a job could resume from. Its bytes are
-    hashed before it does."""
+    hashed before it does. `suspects` are paths that it will not resume from."""
     for listed in list_checkpoints(root):
+        if str(listed.path) in suspects:
+            continue
         verdict = verify_checkpoint(listed.path, hashes=False)
         if verdict.is_valid and verdict.manifest is not None and verdict.manifest.facts.healthy:
             return CheckpointSeen(step=listed.step, path=str(listed.path), committed_at=listed.committed_at)
     return None
 
 
-def observe_resume_step(attempt: Path) -> int | None:
-    """The step that the attempt was told to resume from; None on a fresh start."""
+class Resumed(NamedTuple):
+    """The checkpoint that an attempt was told to resume from; neither on a fresh start."""
+
+    step: int | None = None
+    path: str | None = None
+
+
+def observe_resume(attempt: Path) -> Resumed:
     try:
-        step = load_want(attempt).env.get(environment.RESUME_STEP)
+        env = load_want(attempt).env
     except (OSError, ValueError):
-        return None
-    return int(step) if step is not None and step.isdecimal() else None
+        return Resumed()
+    step = env.get(environment.RESUME_STEP)
+    return Resumed(int(step) if step is not None and step.isdecimal() else None, env.get(environment.RESUME_FROM))

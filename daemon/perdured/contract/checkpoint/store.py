@@ -17,6 +17,7 @@ import contextlib
 import errno
 import json
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,11 +47,17 @@ class Choice:
 
 
 def choose_checkpoint(
-    root: Path, *, series: str | None = None, below: CheckpointName | None = None, hashes: bool = True
+    root: Path,
+    *,
+    series: str | None = None,
+    below: CheckpointName | None = None,
+    but: Collection[str] = (),
+    hashes: bool = True,
 ) -> Choice:
     """The newest whole, healthy checkpoint of the series (None: of any), older than `below`. Reads only.
 
-    Without `hashes` the bytes are not read, only names and sizes. Errors: OSError if `root` cannot be listed.
+    Those named in `but` (by the name of their directory) are passed over, and count as having existed. Without `hashes`
+    the bytes are not read, only names and sizes. Errors: OSError if `root` cannot be listed.
     """
     listing = list_checkpoints(root)
     rejected: list[tuple[Path, Verdict]] = []
@@ -62,7 +69,7 @@ def choose_checkpoint(
         if verdict.is_valid and not _is_of(verdict, series):
             continue
         existed = True
-        if verdict.is_valid and not _is_healthy(verdict):
+        if listed.path.name in but or (verdict.is_valid and not _is_healthy(verdict)):
             continue
         if verdict.is_valid:
             verdict = verify_checkpoint(listed.path, hashes=hashes)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from perdured.core.cause import Cause
-from perdured.core.ends import classify_end
+from perdured.core.classify import classify_end
 from perdured.core.evidence import Evidence
 from perdured.core.observation import Absent, AttemptSeen, Ended, Exit
 from perdured.core.xid import ADVICE_TEXT, CATALOGUE, Advice, find_advice

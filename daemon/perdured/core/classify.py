@@ -23,12 +23,12 @@ from typing import Literal
 from perdured.contract import exits
 
 from .cause import Cause
+from .end import End
 from .error_texts import BY_TYPE, LAUNCHERS, LIKELY_BY_TYPE, TRANSIENT, find_cause
 from .evidence import Evidence
 from .kernel_log import KernelFact, parse_kernel_lines
 from .observation import AttemptSeen, Ended, Exit, Lost, Refused
 from .tracebacks import Traceback, drop_volatile, find_tracebacks, hash_parts, make_fingerprint
-from .value import Value
 from .words import say_end
 from .xid import ADVICE_TEXT, Advice, find_advice, say_xid
 
@@ -48,27 +48,6 @@ _FAULTS = {
 """Signals by which a program ends itself, or the processor ends it for what it did: the same again is no accident."""
 _HOPELESS_WORD = re.compile(r"(?i:error|cannot|can't|not found|no such|unrecogni[sz]ed|invalid|failed|denied|usage)")
 _DIED_OF = re.compile(r"exitcode\s*:\s*-(\d+)|terminated with signal SIG(\w+)|died with <Signals\.SIG(\w+)")
-
-
-class End(Value):
-    """How an attempt ended, and what shows it."""
-
-    cause: Cause
-    why: str
-    """In words, on one line."""
-    error: str | None = None
-    """The exception: its type and the first line of its message."""
-    fingerprint: str | None = None
-    """The same for the same failure; None where nothing tells one failure from another."""
-    is_transient: bool = False
-    """What failed lies outside the program, so that the same failure again proves nothing."""
-    sender: Literal["kernel", "perdure"] | None = None
-    """Who sent the signal; None where it was none, or nobody knows."""
-    traceback: tuple[str, ...] = ()
-    output: tuple[str, ...] = ()
-    kernel: tuple[str, ...] = ()
-    advice: str | None = None
-    """What to do about the GPU."""
 
 
 def classify_end(seen: AttemptSeen) -> End:
