@@ -101,3 +101,49 @@ def test_the_end_of_an_attempt_says_what_is_known_once(changes: dict[str, Any], 
 def test_the_next_command_fits_the_state(state: str, first: str) -> None:
     job = cast(Job, make_job(state=state).model_dump(mode="json", by_alias=True))
     assert suggest(job, "gpt")[0][0] == first
+
+
+def test_what_ended_a_failed_job_is_on_its_page_with_what_followed() -> None:
+    """The traceback as it was printed, what the kernel said, what to do, and why there is no further attempt."""
+    ended = make_attempt(
+        ended_at="2026-11-24T10:03:09.000Z",
+        exit_code=1,
+        cause="gpu_fault",
+        why="Xid 79 (the GPU has fallen off the bus); RuntimeError: CUDA error",
+        error="RuntimeError: CUDA error",
+        traceback=[
+            "Traceback (most recent call last):",
+            '  File "train.py", line 5',
+            "    step\x1b[2J()",
+            "RuntimeError",
+        ],
+        kernel=["NVRM: Xid (PCI:0000:3b:00): 79"],
+        advice="take the machine out of service and restart it",
+        decision="gave up",
+    )
+    text = page(make_job(state="failed", reason="gave up", attempts=[ended]))
+    assert (
+        "  what ended attempt 1 (gpu_fault)\n"
+        "  │ Traceback (most recent call last):\n"
+        '  │   File "train.py", line 5\n'
+        "  │     step�[2J()\n"
+        "  │ RuntimeError\n"
+        "  │ NVRM: Xid (PCI:0000:3b:00): 79\n"
+        "  advice  take the machine out of service and restart it\n"
+        "  then    gave up\n"
+    ) in text
+    assert "Xid 79 (the GPU has fallen off the bus); RuntimeError: CUDA error" in text
+    assert "exit code" not in text
+
+
+@pytest.mark.parametrize("state", ["running", "succeeded", "stopped"])
+def test_a_page_of_a_job_that_got_over_it_is_not_filled_with_old_tracebacks(state: str) -> None:
+    ended = make_attempt(ended_at="2026-11-24T10:03:09.000Z", cause="exception", traceback=["Traceback"], decision="x")
+    assert "what ended" not in page(make_job(state=state, attempts=[ended]))
+
+
+def test_a_job_that_waits_says_what_for_and_until_when(in_berlin: None) -> None:
+    job = make_job(
+        state="waiting", waiting_for="the disk to take a file again", waiting_until="2026-11-24T10:09:00.000Z"
+    )
+    assert "  waits       for the disk to take a file again, until 11-24 11:09:00 (in 30 s)\n" in page(job)

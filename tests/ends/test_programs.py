@@ -16,7 +16,7 @@ import pytest
 from perdured.core.cause import Cause
 from perdured.core.classify import classify_end
 from perdured.core.end import End
-from perdured.processes import observe_attempt, start_keeper
+from perdured.processes import KernelLog, observe_attempt, start_keeper
 from perdured.supervise.evidence import add_evidence
 from support.processes import make_order, run, tidy, wait_for_end
 
@@ -45,11 +45,14 @@ def classify(name: str, tmp_path: Path) -> End:
     directory = tmp_path / "attempts" / "1"
     directory.mkdir(parents=True)
     order = make_order(directory, sys.executable, "-u", "-B", str(PROGRAMS / f"{name}.py"))
+    kernel_log = KernelLog()
     try:
         run(start_keeper(order))
         wait_for_end(directory)
-        return classify_end(add_evidence(observe_attempt(directory), directory, time.time()))
+        seen = add_evidence(observe_attempt(directory), directory, time.time(), kernel_log.read_telling_lines)
+        return classify_end(seen)
     finally:
+        kernel_log.close()
         tidy(directory)
 
 

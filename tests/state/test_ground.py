@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -13,8 +14,9 @@ from perdured.contract.checkpoint.commit import commit_checkpoint
 from perdured.contract.checkpoint.layout import COMMIT, QUARANTINE
 from perdured.contract.checkpoint.store import list_checkpoints
 from perdured.core.actions import Launch
+from perdured.core.cause import Cause
 from perdured.core.observation import Refused
-from perdured.supervise.ground import Ground, Prepared, find_fault, prepare_ground
+from perdured.supervise.ground import Ground, Prepared, find_fault, prepare_ground, probe_storage
 from support.damage import seal
 from support.disk_jobs import make_job, make_submission
 from support.stores import commit, facts_of
@@ -270,3 +272,55 @@ def test_a_checkpoint_of_one_file_is_given_as_that_file(tmp_path: Path, root: Pa
     checkpoint = commit_checkpoint(root, 7, {"c-7.pt": [b"x"]}, facts_of("c-*.pt"))
     argv = ground_of(prepare(tmp_path, RESUME)).argv
     assert argv[2] == f"--resume={checkpoint.path}/c-7.pt"
+
+
+# Storage, and checkpoints that are stepped over -----------------------------------------------------------------------
+
+
+def test_a_disk_without_room_is_called_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("perdured.supervise.ground.ROOM", 1 << 62)
+    fault = find_fault(make_submission(tmp_path))
+    assert fault is not None
+    assert (fault.cause, fault.permanent) == (Cause.DISK_FULL, False)
+
+
+@pytest.mark.parametrize(
+    ("number", "cause"),
+    [
+        (errno.ENOSPC, Cause.DISK_FULL),
+        (errno.EDQUOT, Cause.QUOTA),
+        (errno.EROFS, Cause.READ_ONLY),
+        (errno.EIO, Cause.REFUSED),
+    ],
+)
+def test_a_probe_says_why_no_file_is_taken_and_leaves_nothing(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch, number: int, cause: Cause
+) -> None:
+    def refuse(path: Path, data: bytes) -> None:
+        path.write_bytes(data[:100])
+        raise OSError(number, os.strerror(number))
+
+    submission = make_submission(tmp_path)
+    assert probe_storage(submission) is None
+    monkeypatch.setattr("perdured.supervise.ground.write_file", refuse)
+    fault = probe_storage(submission)
+    assert fault is not None
+    assert fault.cause == cause
+    assert os.strerror(number) in fault.why
+    assert os.listdir(root) == []
+
+
+def test_what_is_stepped_over_stays_where_it_is_and_the_one_before_is_chosen(tmp_path: Path, root: Path) -> None:
+    old, suspect = commit(root, 100), commit(root, 200)
+    launch = Launch(attempt=3, step_over=(str(suspect.path),))
+    ground = ground_of(prepare_ground(make_job(tmp_path), launch))
+    assert ground.env[environment.RESUME_FROM] == str(old.path)
+    assert suspect.path.is_dir()
+    assert not (root / QUARANTINE).exists()
+
+
+def test_where_nothing_else_is_left_no_job_begins_at_step_0_by_itself(tmp_path: Path, root: Path) -> None:
+    suspect = commit(root, 200)
+    refused = refusal_of(prepare_ground(make_job(tmp_path), Launch(attempt=3, step_over=(str(suspect.path),))))
+    assert refused.permanent
+    assert f"but those with which attempts died ({suspect.path.name})" in refused.why

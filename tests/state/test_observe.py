@@ -143,3 +143,4 @@ def test_the_newest_checkpoint_is_the_newest_that_could_be_resumed_from(tmp_path
     seen = observe_newest_checkpoint(root)
     assert seen is not None
     assert (seen.step, seen.path) == (100, str(good.path))
+    assert observe_newest_checkpoint(root, [str(good.path)]) is None, "what is stepped over is not resumed from"

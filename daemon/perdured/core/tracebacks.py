@@ -29,6 +29,8 @@ _CHAIN = (
     "The above exception was the direct cause of the following exception:",
 )
 _SYNTAX = ("SyntaxError", "IndentationError", "TabError")
+_LONGEST_BARE = 8
+"""Lines of a syntax error that has no "Traceback" line."""
 _MOST_DETAIL = 12
 """Lines after the last one that still belong to the message."""
 _VOLATILE = (
@@ -125,7 +127,7 @@ class _Reader:
             if not (_HEADER.fullmatch(line) or begins_bare):
                 at += 1
                 continue
-            end = self._find_last(at if begins_bare else at + 1)
+            end = self._find_last(at, _LONGEST_BARE) if begins_bare else self._find_last(at + 1)
             traceback = self._make(at, end) if end is not None else None
             if traceback is None or (begins_bare and traceback.name not in _SYNTAX):
                 at += 1
@@ -136,13 +138,14 @@ class _Reader:
             at = end + 1
         return found
 
-    def _find_last(self, at: int) -> int | None:
-        """The first line that is not indented: the type and the message."""
-        while at < len(self._lines) and (self._lines[at][:1].isspace() or not self._lines[at]):
+    def _find_last(self, at: int, most: int | None = None) -> int | None:
+        """The first line that is not indented, within `most`: the type and the message."""
+        end = len(self._lines) if most is None else min(at + most, len(self._lines))
+        while at < end and (self._lines[at][:1].isspace() or not self._lines[at]):
             if _HEADER.fullmatch(self._lines[at]):
                 return None
             at += 1
-        return at if at < len(self._lines) and _LAST.fullmatch(self._lines[at]) else None
+        return at if at < end and _LAST.fullmatch(self._lines[at]) else None
 
     def _make(self, start: int, end: int) -> Traceback | None:
         last = _LAST.fullmatch(self._lines[end])

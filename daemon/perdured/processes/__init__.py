@@ -4,10 +4,10 @@ start_keeper       the launch protocol: nothing runs that is not recorded
 observe_attempt    what an attempt's directory and the kernel say about it
 connect_keeper     a proven connection to a living keeper
 perform_clean, signal_orphan, wait_orphan     for an attempt whose keeper is gone
-read_telling_lines      what the kernel's log says of deaths and GPU faults
+KernelLog               what the kernel's log says of deaths and GPU faults
 """
 
-from .kernel_log import read_telling_lines
+from .kernel_log import KernelLog
 from .launch import KeeperFailed, Order, start_keeper
 from .link import KeeperLink, KeeperStatus, NotOurs, connect_keeper
 from .observe import observe_attempt
@@ -17,6 +17,7 @@ __all__ = [
     "KeeperFailed",
     "KeeperLink",
     "KeeperStatus",
+    "KernelLog",
     "NotClean",
     "NotOurs",
     "Order",
@@ -24,7 +25,6 @@ __all__ = [
     "connect_keeper",
     "observe_attempt",
     "perform_clean",
-    "read_telling_lines",
     "signal_orphan",
     "start_keeper",
     "wait_orphan",

@@ -19,7 +19,7 @@ from perdured.core.decide import Decision, decide
 from perdured.core.events import Event
 from perdured.core.observation import Ended, Held, Lost, Observation
 from perdured.core.record import JobRecord, Wish
-from perdured.processes import KeeperStatus, NotOurs, connect_keeper, observe_attempt
+from perdured.processes import KeeperStatus, KernelLog, NotOurs, connect_keeper, observe_attempt
 from perdured.state.paths import StateDir
 from perdured.state.registry import Registry
 from perdured.watching import Watcher
@@ -51,6 +51,7 @@ class Loop:
         self._clock = clock
         self._effects = Effects(state, registry, self.journal.tell, clock)
         self._watcher = Watcher()
+        self._kernel_log = KernelLog()
         self._foreign: dict[str, ForeignFiles] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -70,6 +71,7 @@ class Loop:
             if job.link is not None:
                 job.link.close()
         self._watcher.close()
+        self._kernel_log.close()
 
     def observe(self, job: Job) -> Observation:
         return observe(job, self._state)
@@ -113,7 +115,8 @@ class Loop:
         await self._refresh_checkpoints(job)
         attempt = seen.attempt
         if isinstance(attempt, Ended | Lost):
-            attempt = await asyncio.to_thread(add_evidence, attempt, job.attempt_dir(self._state), self._clock())
+            directory, read = job.attempt_dir(self._state), self._kernel_log.read_telling_lines
+            attempt = await asyncio.to_thread(add_evidence, attempt, directory, self._clock(), read)
         return seen.model_copy(update={"checkpoint": job.newest, "attempt": attempt})
 
     async def _carry_out(self, job: Job, decision: Decision) -> None:
