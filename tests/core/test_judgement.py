@@ -134,6 +134,13 @@ def test_each_class_is_given_up_at_its_own_limit(cause: Cause, failures: int) ->
     assert "gave up after" in life.record.reason
 
 
+def test_a_loss_that_is_not_finite_goes_back_to_the_last_healthy_checkpoint_twice() -> None:
+    life = Life(make_record(progress=100))
+    ends = [life.end(failed(Cause.NON_FINITE), step=150, saved=100, resumed=(100, "/c/100")) for _ in range(3)]
+    assert ends == ["waiting", "waiting", "failed"]
+    assert " from the last healthy checkpoint: " in (life.record.attempts[0].decision or "")
+
+
 def test_budgets_are_separate() -> None:
     """Four failures of the spec's five and one of memory's two leave room for one more of each."""
     life = Life(make_record(failures=4, spent={"host_memory": 1}))

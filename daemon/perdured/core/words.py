@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from .cause import Cause
 from .observation import AttemptSeen, Ended, Exit, Lost
 from .record import JobRecord
 from .units import human_duration
@@ -43,7 +44,8 @@ def say_waiting(record: JobRecord, delay: float, used: int, limit: int) -> str:
     when = f"waiting {human_duration(delay)} before" if delay else "restarting as"
     since = f"no progress since step {record.progress}" if record.progress is not None else "no checkpoint yet"
     budget = f", {since} ({used} of {limit})" if used and delay else ""
-    return f"{when} attempt {last.number + 1}: {last.why or 'ended'}{budget}"
+    place = " from the last healthy checkpoint" if last.cause == Cause.NON_FINITE else ""
+    return f"{when} attempt {last.number + 1}{place}: {last.why or 'ended'}{budget}"
 
 
 def say_stepped_over(record: JobRecord, checkpoint: str, delay: float) -> str:
