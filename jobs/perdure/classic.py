@@ -15,7 +15,7 @@ its grace is over; one that comes to its end first, ends as it would have.
 from __future__ import annotations
 
 import functools
-import math
+import glob
 import os
 import signal
 from pathlib import Path
@@ -26,20 +26,23 @@ from perdure.channel import Channel, open_channel
 from perdure.directory import Found
 from perdure.errors import Misuse, SaveFailed, tell
 from perdure.files import replace_by_link
+from perdure.health import Health
+from perdure.settings import load_keep
 from perdure.signals import StopFlag
 from perdured.contract import environment, exits, messages
+from perdured.contract.checkpoint.layout import QUARANTINE
 
 _MISSING: Any = object()
 
 
-def save(obj: object, path: str | os.PathLike[str], *, step: int | None = None, keep: int = 2) -> None:
+def save(obj: object, path: str | os.PathLike[str], *, step: int | None = None, keep: int | None = None) -> None:
     """Save as `torch.save(obj, path)` does, durably: when this returns, no crash can take it back.
 
     Args:
         obj: tensors and plain values, in dicts, lists and tuples: what `torch.load(weights_only=True)` loads.
         path: afterwards holds the newest, in torch.save's own format.
         step: orders the checkpoints. If not given: `obj["step"]`, else `obj["epoch"]`, else one more than the last.
-        keep: how many to keep; never fewer than two.
+        keep: how many to keep; never fewer than two. If not given: what the job's spec says, else 3.
 
     Errors: CannotSave for an object that could not be loaded again; SaveFailed if the storage refuses it. What was
     saved before is untouched then. Under Perdure it exits with status 75 after the save if the job is to stop.
@@ -47,11 +50,12 @@ def save(obj: object, path: str | os.PathLike[str], *, step: int | None = None, 
     from perdure import pickles, streamed
 
     place = _Place(path)
+    keep = load_keep(keep)
     supervisor = _supervisor()
     pickles.check_loadable(obj)
     step = _choose_step(obj, step, place)
     supervisor.announce(step)
-    facts = directory.make_facts(place.series, healthy=_is_healthy(obj))
+    facts = directory.make_facts(place.series, healthy=_is_healthy(obj, step))
     try:
         committed = directory.commit(place.root, step, {place.series: streamed.stream_saved(obj)}, facts)
     except OSError as error:
@@ -74,12 +78,13 @@ def load(path: str | os.PathLike[str], *, map_location: Any = None, default: Any
         map_location: as for `torch.load`.
         default: returned if there is nothing to load; without it, that is a FileNotFoundError.
 
-    Errors: NoValidCheckpoint if there are checkpoints and none is whole; CannotRestore; OSError.
+    Errors: NoValidCheckpoint if there are checkpoints, or were when some were set aside as broken, and none is whole;
+    CannotRestore; OSError.
     """
     place = _Place(path)
     _supervisor()
     found = _find(place)
-    if found is None and not place.path.exists():
+    if found is None and (not place.path.exists() or _is_set_aside(place)):
         if default is _MISSING:
             raise FileNotFoundError(f"{place.path}: no such file, and no checkpoint of it in {place.root}")
         return default
@@ -93,6 +98,7 @@ def load(path: str | os.PathLike[str], *, map_location: Any = None, default: Any
 
 # Places ----------------------------------------------------------------------------------------------------------
 
+_health = Health()
 _paths: dict[tuple[Path, str], Path] = {}
 _resumed: set[str] = set()
 
@@ -119,7 +125,7 @@ def _find(place: _Place) -> Found | None:
     is_first = place.series not in _resumed
     _resumed.add(place.series)
     find = directory.find_checkpoint if is_first else directory.find_newest
-    found = find(place.root, place.series)
+    found = find(place.root, place.series, _how_to_begin_again(place))
     if found is None:
         return None
     if found.path.parent == place.root:
@@ -130,6 +136,18 @@ def _find(place: _Place) -> Found | None:
         tell(f"{place.path} is not the newest whole checkpoint; that of step {found.step} is used", f"it is {payload}")
         _publish(payload, place.path)
     return found
+
+
+def _how_to_begin_again(place: _Place) -> str:
+    if environment.CHECKPOINT_DIR in os.environ:
+        return "submit or run the job with `--fresh-start`, or save to a file of another name"
+    return f"move {place.root} and {place.path} away, or save to a file of another name"
+
+
+def _is_set_aside(place: _Place) -> bool:
+    """Whether the file at `path` is one of those in quarantine: a fresh start that loaded it would be none."""
+    payloads = (place.root / QUARANTINE).glob(f"step-*/{glob.escape(place.series)}")
+    return any(os.path.samefile(place.path, payload) for payload in payloads)
 
 
 def _publish(payload: Path, path: Path) -> None:
@@ -153,9 +171,9 @@ def _choose_step(obj: object, step: int | None, place: _Place) -> int:
     return directory.find_last_step(place.root, place.series) + 1
 
 
-def _is_healthy(obj: object) -> bool:
+def _is_healthy(obj: object, step: int) -> bool:
     loss = obj.get("loss") if isinstance(obj, dict) else None
-    return not isinstance(loss, float) or math.isfinite(loss)
+    return not isinstance(loss, float) or _health.note(loss, step)
 
 
 # Under Perdure ---------------------------------------------------------------------------------------------------

@@ -20,16 +20,19 @@ from perdure.errors import CannotRestore, DirectoryInUse, NoValidCheckpoint, tel
 from perdured.contract import durable, environment
 from perdured.contract.checkpoint import (
     CheckpointName,
+    Choice,
     Facts,
     Verdict,
     choose_checkpoint,
     commit_checkpoint,
+    forgive_lost,
     list_checkpoints,
     parse_name,
     quarantine,
     retain,
     verify_checkpoint,
 )
+from perdured.contract.checkpoint.layout import QUARANTINE
 
 LOCK = ".lock"
 _WAIT_SECONDS = 5.0  # for a former process that is still saving
@@ -124,28 +127,29 @@ def drop_old(root: Path, keep: int, protect: Path | None) -> None:
 # Where to go on --------------------------------------------------------------------------------------------------
 
 
-def find_checkpoint(root: Path, series: str) -> Found | None:
+def find_checkpoint(root: Path, series: str, how_to_begin_again: str) -> Found | None:
     """The checkpoint to resume from: the one that the daemon names, else the newest whole one in `root`.
 
     Every byte of it has been read and checked, here and now; broken ones on the way are set aside in `quarantine/`.
-    Errors: NoValidCheckpoint if there were some and none is whole; CannotRestore if one cannot be judged; OSError.
+    Errors: NoValidCheckpoint if there were some, even at an earlier start, and none is whole; it tells
+    `how_to_begin_again`. CannotRestore if one cannot be judged; OSError.
     """
     named = os.environ.get(environment.RESUME_FROM)
     if not named:
-        return find_newest(root, series)
+        return find_newest(root, series, how_to_begin_again)
     path = Path(named)
     verdict = verify_checkpoint(path)  # the daemon has done so, but disks change
+    if verdict.manifest is not None and verdict.manifest.facts.series != series:
+        return find_newest(root, series, how_to_begin_again)
     if verdict.is_unknown:
         raise _cannot_judge(path, verdict)
     if verdict.manifest is None or not verdict.is_valid:
         _set_aside(path, _describe(verdict))
-        return find_newest(root, series, below=parse_name(path.name))
-    if verdict.manifest.facts.series != series:
-        return find_newest(root, series)
+        return find_newest(root, series, how_to_begin_again, below=parse_name(path.name))
     return Found(path, verdict.manifest.step)
 
 
-def find_newest(root: Path, series: str, below: CheckpointName | None = None) -> Found | None:
+def find_newest(root: Path, series: str, how_to_begin_again: str, below: CheckpointName | None = None) -> Found | None:
     """The same, whatever the daemon names."""
     choice = choose_checkpoint(root, series=series, below=below)
     for path, verdict in choice.rejected:
@@ -153,12 +157,21 @@ def find_newest(root: Path, series: str, below: CheckpointName | None = None) ->
     if choice.stopped_by is not None:
         raise _cannot_judge(*choice.stopped_by)
     if choice.chosen is None and choice.existed:
-        raise NoValidCheckpoint(
-            f"no checkpoint in {root} can be resumed from",
-            "there were some; each is broken, or was saved with a loss that is not finite",
-            f"Bring one back (see {root / 'quarantine'}), or begin again: another directory, or Run(fresh=True).",
-        )
+        raise _none_left(root, choice, how_to_begin_again)
     return None if choice.chosen is None else Found(choice.chosen.path, choice.chosen.step)
+
+
+def _none_left(root: Path, choice: Choice, how_to_begin_again: str) -> NoValidCheckpoint:
+    what = f"no checkpoint in {root} can be resumed from, and there were some"
+    if choice.rejected or choice.lost:
+        aside = root / QUARANTINE
+        return NoValidCheckpoint(
+            what,
+            f"those that are broken lie in {aside}, each with the reason beside it",
+            f"Bring one back from a copy, or begin again at step 0: {how_to_begin_again}.",
+        )
+    why = "all were saved with a loss that was not finite"
+    return NoValidCheckpoint(what, why, f"Find out why, then begin again at step 0: {how_to_begin_again}.")
 
 
 def find_last_step(root: Path, series: str) -> int:
@@ -172,7 +185,7 @@ def _is_of(path: Path, series: str) -> bool:
 
 
 def set_aside_all(root: Path, series: str, why: str, *, newer_than: Path | None = None) -> None:
-    """Move checkpoints of the series to `quarantine/`: all, or those that order after `newer_than`.
+    """Move checkpoints of the series to `quarantine/`, on purpose: all, or those that order after `newer_than`.
 
     They must not stay where they are: ordered by step, they would count as newer than what this run is about to save.
     """
@@ -180,12 +193,18 @@ def set_aside_all(root: Path, series: str, why: str, *, newer_than: Path | None 
     for listed in list_checkpoints(root):
         is_newer = limit is None or CheckpointName(listed.step, listed.seq) > limit
         if is_newer and _is_of(listed.path, series):
-            _set_aside(listed.path, why)
+            _set_aside(listed.path, why, counts=False)
 
 
-def _set_aside(path: Path, why: str) -> None:
+def begin_afresh(root: Path, series: str) -> None:
+    """A fresh start was asked for: neither what there is nor what was lost at an earlier start is in its way."""
+    set_aside_all(root, series, "a fresh start was asked for")
+    forgive_lost(root, series)
+
+
+def _set_aside(path: Path, why: str, *, counts: bool = True) -> None:
     with contextlib.suppress(FileNotFoundError, ValueError):  # already gone, or not ours to move
-        kept = quarantine(path, why)
+        kept = quarantine(path, why, counts=counts)
         tell(f"{path.name} is set aside: {why}", f"it is kept as {kept}")
 
 

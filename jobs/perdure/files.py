@@ -23,7 +23,7 @@ def replace_by_link(path: Path, target: Path) -> None:
     try:
         os.link(target, temporary)
     except OSError:
-        replace_file(path, _read(target))
+        replace_file(path, read_blocks(target))
         return
     try:
         os.replace(temporary, path)
@@ -33,7 +33,8 @@ def replace_by_link(path: Path, target: Path) -> None:
     durable.fsync_directory(path.parent)
 
 
-def _read(path: Path) -> Iterator[bytes]:
+def read_blocks(path: Path) -> Iterator[bytes]:
+    """The bytes of a file, a megabyte at a time. Errors: OSError."""
     with open(path, "rb") as file:
         while piece := file.read(1 << 20):
             yield piece

@@ -87,5 +87,5 @@ def check_file(path: Path) -> None:
         except (zipfile.BadZipFile, EOFError) as error:
             broken = str(error)
     if broken is not None:
-        todo = "Restore it from a copy. perdure.save keeps an older checkpoint for this case."
+        todo = "Restore it from a copy, or move it away to begin again. No checkpoint of perdure.save lies beside it."
         raise CannotRestore(f"{path} is damaged", f"the checksum of {broken} is wrong", todo)

@@ -11,7 +11,8 @@ from typing import Any, NoReturn
 
 from perdure.channel import open_channel
 from perdure.errors import Misuse, tell
-from perdure.progress import Progress, is_finite
+from perdure.health import Health
+from perdure.progress import Progress
 from perdure.saver import Saver, SaveRequest
 from perdure.settings import load_settings
 from perdure.signals import StopFlag
@@ -74,6 +75,7 @@ class Run:
         self._is_entered = self._is_left = False
         self._stop = StopFlag()
         self._loss: Any = None
+        self._health = Health()
         self._boundary: Capture | None = None  # at the last point from which code runs again: see `walk`
         self._is_save_wanted = self._is_stop_seen = False
         if data is not None:
@@ -111,13 +113,15 @@ class Run:
 
         Args:
             loss: a number or a tensor of one element. If it is not finite when a checkpoint is made, that checkpoint
-                is marked unhealthy, and nobody resumes from it.
+                is marked unhealthy, and nobody resumes from it. The first time is told.
             total: how many steps there will be, for the display.
             metrics: other numbers, for the display.
         """
         self._require_inside("report")
         self.step += 1
         self._loss = loss.detach() if hasattr(loss, "detach") else loss
+        if isinstance(loss, float):
+            self._health.note(loss, self.step)  # a tensor would have to come from its device for it, at every step
         self._walk.end_step()
         self._boundary = None
         self._progress.note(self.step, self._loss, total, metrics)
@@ -272,7 +276,7 @@ class Run:
 
     def _request(self, capture: Capture) -> SaveRequest:
         position = {"epoch": self._walk.epoch, "batches": self._walk.batches}
-        is_healthy = self._loss is None or is_finite(self._loss)
+        is_healthy = self._loss is None or self._health.note(self._loss, self.step)
         return SaveRequest(capture, self.step, position, is_healthy, self._where())
 
     def _find_request(self) -> SaveRequest | None:

@@ -28,7 +28,7 @@ def load_settings(every: str | None, keep: int | None, directory: str | os.PathL
     wanted = directory if directory is not None else os.environ.get(environment.CHECKPOINT_DIR, DIRECTORY)
     return Settings(
         _parse_every(every if every is not None else os.environ.get(environment.CHECKPOINT_EVERY, EVERY)),
-        _parse_keep(keep if keep is not None else os.environ.get(environment.CHECKPOINT_KEEP, KEEP)),
+        load_keep(keep),
         Path(os.path.abspath(wanted)),
         os.environ.get(environment.CHECKPOINT_MEMORY, "1") != "0",
     )
@@ -42,7 +42,9 @@ def _parse_every(text: str) -> Schedule:
         raise Misuse("perdure.Run(every=…) is not understood", str(error), todo) from None
 
 
-def _parse_keep(keep: int | str) -> int:
-    if not str(keep).isdecimal() or int(keep) < 1:
-        raise Misuse("perdure.Run(keep=…) is not understood", f"{keep!r} is no number of checkpoints", "Say keep=3.")
-    return int(keep)
+def load_keep(keep: int | None) -> int:
+    """How many checkpoints to keep. Errors: Misuse."""
+    wanted = keep if keep is not None else os.environ.get(environment.CHECKPOINT_KEEP, KEEP)
+    if not str(wanted).isdecimal() or int(wanted) < 1:
+        raise Misuse("keep=… is not understood", f"{wanted!r} is no number of checkpoints", "Say keep=3.")
+    return int(wanted)

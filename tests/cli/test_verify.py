@@ -17,9 +17,21 @@ from perdured.errors import PerdureError
 from support.stores import facts_of
 
 
-def commit(root: Path, step: int) -> Path:
+def commit(root: Path, step: int, *, healthy: bool = True) -> Path:
     files = {"tensors.safetensors": [b"weights" * 100], "state.json": [b'{"step": %d}' % step]}
-    return commit_checkpoint(root, step, files, facts_of()).path
+    return commit_checkpoint(root, step, files, facts_of(healthy=healthy)).path
+
+
+def export_all(path: Path, out: Path, *options: str) -> int:
+    return run_cli(["export", "--all", *options, str(path), str(out)])
+
+
+@pytest.fixture
+def without_torch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """This interpreter has no torch, and there is none on PATH."""
+    monkeypatch.setattr(torch_python, "find_spec", lambda _name: None)
+    monkeypatch.setenv("PATH", str(tmp_path / "path"))
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)
 
 
 def flip_a_bit(path: Path) -> None:
@@ -46,6 +58,17 @@ def test_one_flipped_bit_is_broken_and_the_file_is_named(tmp_path: Path, capsys:
     assert f"broken  {path}\n  tensors.safetensors " in out
 
 
+def test_of_an_unhealthy_one_it_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is whole, so the exit status is that of a whole one."""
+    path = commit(tmp_path, 10, healthy=False)
+    status, out = verify(path, capsys)
+    assert status == 0
+    assert out.startswith(f"valid  {path}\n  unhealthy: saved with a loss that was not finite")
+    run_cli(["verify", "--json", str(path)])
+    [checked] = json.loads(capsys.readouterr().out)["checked"]
+    assert (checked["valid"], checked["healthy"]) == (True, False)
+
+
 def test_a_missing_commit_is_broken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = commit(tmp_path, 10)
     (path / "COMMIT").unlink()
@@ -70,7 +93,7 @@ def test_json_names_each_problem(tmp_path: Path, capsys: pytest.CaptureFixture[s
     said = json.loads(capsys.readouterr().out)
     assert (said["schema"], said["valid"]) == (1, False)
     [checked] = said["checked"]
-    assert (checked["path"], checked["step"], checked["valid"]) == (str(path), 10, False)
+    assert (checked["path"], checked["step"], checked["valid"], checked["healthy"]) == (str(path), 10, False, True)
     assert checked["problems"] == [{"file": "state.json", "what": "is missing"}]
 
 
@@ -128,10 +151,10 @@ def test_what_is_no_checkpoint_is_bad_usage(what: str, tmp_path: Path, capsys: p
     assert verify(tmp_path / what, capsys) == (2, "")
 
 
-def test_safetensors_are_exported_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_tensors_are_exported_as_they_are_and_no_torch_is_needed(tmp_path: Path, without_torch: None) -> None:
     path = commit(tmp_path / "all", 10)
     out = tmp_path / "out.safetensors"
-    assert run_cli(["export", str(path), str(out)]) == 0
+    assert export_all(path, out) == 0
     assert out.read_bytes() == (path / "tensors.safetensors").read_bytes()
     assert sorted(each.name for each in tmp_path.iterdir()) == ["all", "out.safetensors"]
 
@@ -141,10 +164,36 @@ def test_of_a_directory_the_newest_whole_checkpoint_is_exported(
 ) -> None:
     older, newer = commit(tmp_path / "all", 10), commit(tmp_path / "all", 20)
     flip_a_bit(newer / "tensors.safetensors")
-    assert run_cli(["export", str(tmp_path / "all"), str(tmp_path / "out.safetensors")]) == 0
+    assert export_all(tmp_path / "all", tmp_path / "out.safetensors") == 0
     said = capsys.readouterr().err
     assert f"{newer} is not used: tensors.safetensors" in said
     assert f"from {older}" in said
+
+
+def test_of_a_directory_the_newest_healthy_checkpoint_is_exported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    older, newer = commit(tmp_path / "all", 10), commit(tmp_path / "all", 20, healthy=False)
+    assert export_all(tmp_path / "all", tmp_path / "out.safetensors") == 0
+    said = capsys.readouterr().err
+    assert f"{newer} is not used: unhealthy" in said
+    assert f"from {older}" in said
+
+
+def test_an_unhealthy_checkpoint_is_exported_only_by_name_and_that_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = commit(tmp_path / "all", 10, healthy=False)
+    assert export_all(tmp_path / "all", tmp_path / "out.safetensors") == 1
+    assert "no whole and healthy checkpoint" in capsys.readouterr().err
+    assert export_all(path, tmp_path / "out.safetensors") == 0
+    assert f"{path} is unhealthy" in capsys.readouterr().err
+
+
+def test_one_object_and_all_are_not_asked_for_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = commit(tmp_path / "all", 10)
+    assert export_all(path, tmp_path / "out.safetensors", "--only", "model") == 2
+    assert "--only and --all" in capsys.readouterr().err
 
 
 def test_a_broken_checkpoint_is_never_exported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -163,7 +212,7 @@ def test_nothing_is_overwritten_and_no_unknown_kind_is_written(
     (tmp_path / "out.safetensors").write_text("precious")
     assert run_cli(["export", str(path), str(tmp_path / name)]) == 2
     assert (tmp_path / "out.safetensors").read_text() == "precious"
-    assert run_cli(["export", "--force", str(path), str(tmp_path / "out.safetensors")]) == 0
+    assert export_all(path, tmp_path / "out.safetensors", "--force") == 0
     assert (tmp_path / "out.safetensors").read_text() != "precious"
 
 
@@ -173,14 +222,6 @@ def make_python(path: Path, script: str) -> Path:
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
     return path
-
-
-@pytest.fixture
-def without_torch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """This interpreter has no torch, and there is none on PATH."""
-    monkeypatch.setattr(torch_python, "find_spec", lambda _name: None)
-    monkeypatch.setenv("PATH", str(tmp_path / "path"))
-    monkeypatch.delenv("VIRTUAL_ENV", raising=False)
 
 
 def test_without_any_torch_the_message_says_where_it_looked(without_torch: None) -> None:

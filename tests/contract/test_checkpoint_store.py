@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,13 @@ import pytest
 from perdured.contract.checkpoint import (
     CheckpointName,
     choose_checkpoint,
+    forgive_lost,
     list_checkpoints,
     quarantine,
     verify_checkpoint,
 )
 from perdured.contract.checkpoint.layout import COMMIT, MANIFEST
+from perdured.contract.checkpoint.reasons import reason_of
 from support.crashes import load_tree
 from support.damage import DAMAGES, Damage, seal
 from support.faults import Fault, FullDisk, Kernel, installed
@@ -281,6 +284,95 @@ def test_an_error_at_any_call_never_makes_a_fresh_start(error: int, forever: boo
         assert choice.chosen is not None or choice.rejected or choice.stopped_by or is_gone, number
 
 
+# What lies in the quarantine -------------------------------------------------------------------------------------
+
+
+def _existed(root: Path, series: str = "run") -> bool:
+    choice = choose_checkpoint(root, series=series)
+    assert choice.chosen is None
+    assert choice.existed == bool(choice.lost)
+    return choice.existed
+
+
+def test_one_in_the_quarantine_existed_at_every_later_choice(root: Path) -> None:
+    """Or a run whose last checkpoint was set aside would begin again at the second start."""
+    target = quarantine(commit(root, 10).path, "broken")
+    for _ in range(2):
+        assert choose_checkpoint(root).lost == (target,)
+        assert _existed(root)
+
+
+def test_it_matters_only_where_nothing_is_chosen(root: Path) -> None:
+    commit(root, 10)
+    quarantine(commit(root, 20).path, "broken")
+    choice = choose_checkpoint(root)
+    assert (_chosen_step(root), choice.lost) == (10, ())
+
+
+@pytest.mark.parametrize("how", ["on purpose", "forgiven", "removed", "brought back and removed"])
+def test_what_is_settled_counts_no_more(how: str, root: Path) -> None:
+    path = commit(root, 10).path
+    target = quarantine(path, "broken", counts=how != "on purpose")
+    if how == "forgiven":
+        forgive_lost(root, "run")
+        reason = json.loads(reason_of(target).read_text())
+        assert reason == {"name": path.name, "why": "broken; a fresh start was asked for since", "counts": False}
+    if how == "brought back and removed":
+        target.rename(path)
+        assert _chosen_step(root) == 10
+        target = path
+    if how != "forgiven":
+        shutil.rmtree(target)
+    assert not _existed(root)
+
+
+@pytest.mark.parametrize("reason", [None, b"", b"{}", b"[]", b"\xff", b'{"counts": 0}', b'{"counts": "false"}'])
+def test_one_without_a_reason_that_says_otherwise_counts(reason: bytes | None, root: Path) -> None:
+    """As a full disk or a kill leaves it."""
+    target = quarantine(commit(root, 10).path, "on purpose", counts=False)
+    reason_of(target).unlink()
+    if reason is not None:
+        reason_of(target).write_bytes(reason)
+    assert _existed(root)
+
+
+def test_each_series_has_its_own_losses(root: Path) -> None:
+    quarantine(commit(root, 10, series="a").path, "broken")
+    assert [_existed(root, series) for series in ("a", "b")] == [True, False]
+    forgive_lost(root, "b")
+    assert _existed(root, "a")
+
+
+def test_one_whose_series_cannot_be_read_is_lost_to_every_series(root: Path) -> None:
+    (quarantine(commit(root, 10, series="a").path, "broken") / MANIFEST).write_bytes(b"garbage")
+    assert [_existed(root, series) for series in ("a", "b")] == [True, True]
+
+
+def test_a_second_one_of_the_same_name_counts_too(root: Path) -> None:
+    """It lies there under a name with a number behind it."""
+    path = commit(root, 10).path
+    quarantine(path, "on purpose", counts=False).rename(path)
+    target = quarantine(path, "broken")
+    assert target.name == f"{path.name}.1", "the reason of the first says nothing of it"
+    assert choose_checkpoint(root).lost == (target,)
+
+
+def test_other_things_in_the_quarantine_are_no_checkpoints(root: Path) -> None:
+    (root / "quarantine" / "notes").mkdir(parents=True)
+    (root / "quarantine" / "step-000000000010-000001").write_text("a file")
+    (root / "quarantine" / "step-000000000010-000002.reason.json").write_text("{}")
+    assert not _existed(root)
+
+
+def test_a_quarantine_that_cannot_be_read_is_not_an_empty_one(root: Path) -> None:
+    quarantine(commit(root, 10).path, "broken")
+    with installed(Kernel()) as kernel:
+        choose_checkpoint(root)
+    number = next(n for n, call in enumerate(kernel.calls, 1) if call.path.endswith("quarantine"))
+    with installed(Kernel(Fault(number, error=errno.EACCES))), pytest.raises(PermissionError):
+        choose_checkpoint(root)
+
+
 # Setting aside ---------------------------------------------------------------------------------------------------
 
 
@@ -292,7 +384,7 @@ def test_a_checkpoint_set_aside_is_whole_in_the_quarantine_with_the_reason(root:
     assert not path.exists()
     assert load_tree(target) == before
     reason = json.loads(target.with_name(target.name + ".reason.json").read_text())
-    assert reason == {"name": path.name, "why": "chunk 3 of a.bin\nis wrong"}
+    assert reason == {"name": path.name, "why": "chunk 3 of a.bin\nis wrong", "counts": True}
 
 
 def test_a_second_one_of_the_same_name_gets_another(root: Path) -> None:

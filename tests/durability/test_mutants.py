@@ -29,6 +29,7 @@ SAME = {
     "sweep.empty_trash swapped: if not trash: return": "a sync too many",
     "store.quarantine swapped: durable.fsync_directory(aside)": "both are done before it returns; between them a torn "
     "rename may be lost either way",
+    "store.quarantine swapped: durable.fsync_directory(path.parent)": "the reason is durable before it returns as well",
 }
 
 

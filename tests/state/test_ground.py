@@ -12,7 +12,7 @@ import pytest
 from perdured.contract import environment
 from perdured.contract.checkpoint.commit import commit_checkpoint
 from perdured.contract.checkpoint.layout import COMMIT, QUARANTINE
-from perdured.contract.checkpoint.store import list_checkpoints
+from perdured.contract.checkpoint.store import list_checkpoints, quarantine
 from perdured.core.actions import Launch
 from perdured.core.cause import Cause
 from perdured.core.observation import Refused
@@ -155,6 +155,28 @@ def test_it_stays_refused_at_every_later_start(tmp_path: Path, root: Path) -> No
     flip(commit(root, 100).path)
     for attempt in (1, 1, 2, 3):
         assert refusal_of(prepare(tmp_path, attempt=attempt)).permanent
+
+
+@pytest.mark.parametrize("text", ["", FRESH])
+def test_what_is_lost_later_counts_whatever_was_asked_for_at_first(text: str, tmp_path: Path, root: Path) -> None:
+    """A job that was submitted to begin at step 0 must not do so again after three weeks."""
+    ground_of(prepare(tmp_path, text))
+    flip(commit(root, 100).path)
+    for attempt in (2, 3):
+        refused = refusal_of(prepare(tmp_path, text, attempt=attempt))
+        assert str(root / QUARANTINE) in refused.why
+
+
+def test_after_a_fresh_start_what_was_lost_before_is_in_nobodys_way(tmp_path: Path, root: Path) -> None:
+    flip(commit(root, 100).path)
+    refusal_of(prepare(tmp_path))
+    ground_of(prepare(tmp_path, FRESH))
+    assert environment.RESUME_FROM not in ground_of(prepare(tmp_path, attempt=2)).env
+
+
+def test_what_a_training_set_aside_on_purpose_does_not_count(tmp_path: Path, root: Path) -> None:
+    quarantine(commit(root, 100).path, "the run went back to step 0", counts=False)
+    assert environment.RESUME_FROM not in ground_of(prepare(tmp_path)).env
 
 
 def test_one_that_is_brought_back_is_used(tmp_path: Path, root: Path) -> None:

@@ -20,6 +20,7 @@ from torch import nn
 
 import perdure
 from perdure import classic, directory, errors, streamed
+from perdure.health import Health
 from perdured.contract import environment
 from perdured.contract.checkpoint import list_checkpoints, verify_checkpoint
 from support.keepers import listening
@@ -40,6 +41,7 @@ def forget() -> None:
     classic._paths.clear()
     classic._resumed.clear()
     classic._supervisor.cache_clear()
+    classic._health = Health()
 
 
 def store(name: str = "a.pth") -> Path:
@@ -153,6 +155,23 @@ def test_it_keeps_two_and_more_if_asked() -> None:
     assert steps() == [5, 6, 7, 8]
 
 
+def test_it_keeps_what_the_spec_says_where_the_script_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for epoch in range(7):
+        perdure.save({"epoch": epoch}, "a.pth")
+    assert steps() == [4, 5, 6], "three without a spec, as for Run"
+    monkeypatch.setenv(environment.CHECKPOINT_KEEP, "5")
+    for epoch in range(7, 14):
+        perdure.save({"epoch": epoch}, "a.pth")
+    assert steps() == [9, 10, 11, 12, 13]
+
+
+@pytest.mark.parametrize("keep", [0, -1, "many"])
+def test_a_number_to_keep_that_is_none_is_refused_before_anything_is_written(keep: Any) -> None:
+    with pytest.raises(errors.Misuse, match="no number of checkpoints"):
+        perdure.save({"epoch": 1}, "a.pth", keep=keep)
+    assert not store().exists()
+
+
 def test_the_last_saved_is_the_one_loaded_even_if_its_step_is_lower() -> None:
     """As with torch.save: a training that begins again overwrites what there was."""
     perdure.save({"epoch": 50}, "a.pth")
@@ -190,6 +209,16 @@ def test_a_loss_that_is_not_finite_is_not_resumed_from() -> None:
     assert perdure.load("a.pth")["epoch"] == 1
 
 
+def test_a_loss_that_is_not_finite_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    perdure.save({"epoch": 1, "loss": 0.5}, "a.pth")
+    assert not capsys.readouterr().err
+    for epoch in (2, 3):
+        perdure.save({"epoch": epoch, "loss": math.nan}, "a.pth")
+    said = capsys.readouterr().err
+    assert said.count("the loss is not finite: nan at step 2") == 1
+    assert said.count("not finite") == 1
+
+
 def test_two_files_of_one_name_in_one_job_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(environment.CHECKPOINT_DIR, "job")
     perdure.save({"epoch": 1}, "one/a.pth")
@@ -225,6 +254,47 @@ def test_if_all_are_damaged_that_is_an_error() -> None:
     spoil(1)
     with pytest.raises(errors.NoValidCheckpoint):
         perdure.load("a.pth", default=None)
+
+
+def test_if_all_were_damaged_at_an_earlier_start_that_is_an_error_still(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nor is the damaged file itself taken in their place. Where they and it are moved away, it begins anew."""
+    perdure.save({"epoch": 1, "w": torch.ones(99)}, "a.pth")
+    spoil(1)
+    for _ in range(3):
+        forget()
+        with pytest.raises(errors.NoValidCheckpoint, match=r"move .*a\.pth\.checkpoints and .*a\.pth away"):
+            perdure.load("a.pth", default=None)
+    store().rename("away")
+    Path("a.pth").unlink()
+    assert perdure.load("a.pth", default=None) is None
+
+
+def test_another_file_begins_although_all_of_the_first_were_damaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one directory, as under Perdure: series by series."""
+    monkeypatch.setenv(environment.CHECKPOINT_DIR, "job")
+    perdure.save({"epoch": 1, "w": torch.ones(99)}, "a.pth")
+    spoil(1, Path("job"))
+    with pytest.raises(errors.NoValidCheckpoint, match="--fresh-start"):
+        perdure.load("a.pth")
+    assert perdure.load("b.pth", default=None) is None
+
+
+def test_what_a_fresh_start_set_aside_is_not_loaded_through_the_file() -> None:
+    """The file at the path is the newest of them under another name."""
+    perdure.save({"epoch": 1}, "a.pth")
+    directory.begin_afresh(store(), "a.pth")
+    forget()
+    assert perdure.load("a.pth", default=None) is None
+
+
+def test_going_back_is_no_reason_to_refuse() -> None:
+    """What is set aside on purpose was not lost."""
+    for epoch in (50, 0):
+        perdure.save({"epoch": epoch}, "a.pth")
+    for listed in list_checkpoints(store()):
+        shutil.rmtree(listed.path)
+    Path("a.pth").unlink()
+    assert perdure.load("a.pth", default=None) is None
 
 
 def test_a_file_that_was_overwritten_by_other_means_is_found_out() -> None:
@@ -290,7 +360,7 @@ def test_the_daemons_choice_wins_at_the_first_load(monkeypatch: pytest.MonkeyPat
     assert perdure.load("b.pth", default="another series") == "another series"
     perdure.save({"epoch": 3}, "a.pth")
     assert perdure.load("a.pth") == {"epoch": 3}
-    assert steps(Path("job")) == [2, 3]
+    assert steps(Path("job")) == [1, 2, 3]
 
 
 def test_a_moved_job_finds_its_checkpoints(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from torch import nn
 
 import perdure
 from perdure import export
+from perdured.cli.main import run_cli
+from perdured.contract import environment
 from perdured.contract.checkpoint import list_checkpoints
 from support.trees import freeze
 
@@ -58,6 +60,63 @@ def test_a_safetensors_has_the_model_by_its_own_names(saved: dict[str, Any]) -> 
     assert freeze(dict(sorted(load_file("x.safetensors").items()))) == freeze(dict(sorted(saved["model"].items())))
 
 
+def test_the_command_line_means_the_same(saved: dict[str, Any]) -> None:
+    """`perdure export` and `python -m perdure.export`, byte for byte, whatever is asked for."""
+    for number, (options, kind) in enumerate(
+        [([], ".safetensors"), (["--all"], ".safetensors"), (["--only", "optimizer"], ".safetensors"), ([], ".pth")]
+    ):
+        ours, theirs = f"module{number}{kind}", f"command{number}{kind}"
+        assert export.main(["checkpoints", ours, *options]) == 0
+        assert run_cli(["export", "checkpoints", theirs, *options]) == 0
+        assert Path(ours).read_bytes() == Path(theirs).read_bytes(), options
+
+
+def test_all_has_every_tensor_by_its_place(saved: dict[str, Any]) -> None:
+    assert export.main(["checkpoints", "x.safetensors", "--all"]) == 0
+    assert {"model.a.weight", "optimizer.state.0.exp_avg", "rng.torch"} <= load_file("x.safetensors").keys()
+    assert Path("x.safetensors").read_bytes() == (newest() / "tensors.safetensors").read_bytes()
+
+
+def test_where_there_is_no_model_nothing_else_is_taken_for_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with perdure.Run(net=nn.Linear(2, 2)) as run:
+        run.report()
+    assert export.main(["checkpoints", "x.safetensors"]) == 1
+    said = capsys.readouterr().err
+    assert "there is no model in it\nit has net" in said
+    assert "--only" in said
+    assert export.main(["checkpoints", "x.safetensors", "--only", "net"]) == 0
+    assert set(load_file("x.safetensors")) == {"weight", "bias"}
+
+
+def test_of_a_directory_the_newest_healthy_one_is_taken(
+    saved: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An unhealthy one has to be named, and then it is said."""
+    model = Tied()
+    with perdure.Run(model=model, optimizer=torch.optim.AdamW(model.parameters())) as run:
+        run.report(loss=float("nan"))
+    capsys.readouterr()
+    assert export.main(["checkpoints", "x.pth"]) == 0
+    assert torch.load("x.pth")["step"] == 2
+    assert not capsys.readouterr().err
+    assert export.main([str(newest()), "x.pth"]) == 0
+    assert torch.load("x.pth")["step"] == 3
+    assert "is unhealthy" in capsys.readouterr().err
+
+
+def test_where_all_are_unhealthy_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with perdure.Run(model=Tied()) as run:
+        run.report(loss=float("nan"))
+    assert export.main(["checkpoints", "x.pth"]) == 1
+    assert "no healthy checkpoint" in capsys.readouterr().err
+
+
 def test_one_object_alone(saved: dict[str, Any]) -> None:
     assert export.main(["checkpoints", "x.safetensors", "--only", "optimizer"]) == 0
     assert "state.0.exp_avg" in load_file("x.safetensors")
@@ -70,8 +129,46 @@ def test_what_perdure_save_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     perdure.save({"epoch": 1, "model_state_dict": {"w": torch.ones(2)}}, "a.pth")
     assert export.main(["a.pth.checkpoints", "x.pth"]) == 0
     assert torch.load("x.pth")["epoch"] == 1
+    assert not Path("x.pth").samefile(newest("a.pth.checkpoints") / "a.pth"), "who writes to it harms no checkpoint"
     assert export.main(["a.pth.checkpoints", "x.safetensors"]) == 0
     assert load_file("x.safetensors")["w"].tolist() == [1, 1]
+    assert export.main(["a.pth.checkpoints", "y.pth", "--only", "model_state_dict"]) == 2
+
+
+def test_a_state_that_was_saved_by_itself_is_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    perdure.save(nn.Linear(2, 2).state_dict(), "a.pth")
+    assert export.main(["a.pth.checkpoints", "x.safetensors"]) == 0
+    assert set(load_file("x.safetensors")) == {"weight", "bias"}
+
+
+@pytest.mark.parametrize("place", ["beside it", "in the job's directory", "nowhere"])
+def test_a_file_of_torch_save_is_exported_wherever_its_checkpoints_lie(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`verify` takes it as well."""
+    monkeypatch.chdir(tmp_path)
+    if place == "in the job's directory":
+        monkeypatch.setenv(environment.CHECKPOINT_DIR, "job")
+    save = torch.save if place == "nowhere" else perdure.save
+    save({"epoch": 1, "model_state_dict": {"w": torch.ones(2)}}, "a.pth")
+    for run in (export.main, lambda arguments: run_cli(["export", "--force", *arguments])):
+        assert run(["a.pth", "x.pth"]) == 0
+        assert torch.load("x.pth")["epoch"] == 1
+        assert run(["a.pth", "x.safetensors"]) == 0
+        assert load_file("x.safetensors")["w"].tolist() == [1, 1]
+
+
+def test_a_damaged_file_of_torch_save_is_not_exported(
+    saved: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save({"w": torch.ones(99)}, "a.pth")
+    data = bytearray(Path("a.pth").read_bytes())
+    data[len(data) // 2] ^= 1
+    Path("a.pth").write_bytes(data)
+    assert export.main(["a.pth", "x.pth"]) == 1
+    assert "is damaged" in capsys.readouterr().err
+    assert not Path("x.pth").exists()
 
 
 def test_a_broken_one_is_not_exported(saved: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
@@ -93,7 +190,7 @@ def test_what_cannot_be_done_is_told(
 ) -> None:
     Path("x.pt").touch()
     assert export.main(arguments) == status
-    assert capsys.readouterr().err
+    assert len(capsys.readouterr().err.splitlines()) == 3
 
 
 def test_an_object_that_is_not_in_it_is_told(saved: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ import errno
 import math
 import os
 import random
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -170,6 +171,22 @@ def test_a_loss_that_is_not_finite_makes_a_checkpoint_that_nobody_resumes_from(l
     assert [name[:17] for name in quarantined()] == ["step-000000000006"], "or it would order before what comes now"
 
 
+@pytest.mark.parametrize("as_tensor", [False, True])
+def test_a_loss_that_is_not_finite_is_told_once(as_tensor: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    """A number at its step; a tensor, which may lie on a device, when the next checkpoint is made."""
+    make = pytest.importorskip("torch").tensor if as_tensor else float
+    with contextlib.suppress(Crash), perdure.Run(counter=Counter(), every="3 steps") as run:
+        for item in run.batches(range(20)):
+            run.report(loss=make(math.nan if item >= 4 else 1.0))
+            if run.step == 4:
+                assert "not finite" not in capsys.readouterr().err
+            if run.step == 15:
+                raise Crash
+    said = capsys.readouterr().err
+    assert said.count("not finite") == 1
+    assert f"not finite: nan at step {6 if as_tensor else 5}" in said
+
+
 def test_a_loss_of_a_tensor_is_not_kept_with_its_graph() -> None:
     torch = pytest.importorskip("torch")
     weight = torch.ones(1, requires_grad=True)
@@ -264,6 +281,73 @@ def test_if_none_is_whole_it_does_not_begin_again_by_itself() -> None:
     assert len(quarantined()) == 2
     with perdure.Run(counter=Counter(), fresh=True) as run:
         assert run.step == 0
+
+
+def lose_all() -> None:
+    """Two checkpoints, both broken, and a start that has found it out."""
+    train(9, "2 steps", crash_at=5)
+    spoil(2)
+    spoil(4)
+    with pytest.raises(errors.NoValidCheckpoint), perdure.Run(counter=Counter()):
+        pass
+
+
+def test_if_none_was_whole_at_an_earlier_start_it_still_does_not_begin_again_by_itself() -> None:
+    lose_all()
+    for _ in range(2):
+        with pytest.raises(errors.NoValidCheckpoint, match="quarantine"), perdure.Run(counter=Counter()):
+            pass
+    assert steps_in() == []
+
+
+def test_after_a_fresh_start_was_asked_for_what_was_lost_before_is_in_nobodys_way() -> None:
+    """Also where the fresh run died before its first checkpoint."""
+    lose_all()
+    train(9, crash_at=1, fresh=True)
+    assert (steps_in(), len(quarantined())) == ([], 2)
+    with perdure.Run(counter=Counter()) as run:
+        assert run.resumed_from_step is None
+
+
+def test_a_fresh_run_whose_own_checkpoints_are_lost_does_not_begin_again_by_itself() -> None:
+    train(9, crash_at=1, fresh=True)
+    lose_all()
+    with pytest.raises(errors.NoValidCheckpoint), perdure.Run(counter=Counter()):
+        pass
+
+
+def test_when_the_quarantine_was_removed_it_begins() -> None:
+    lose_all()
+    shutil.rmtree("checkpoints/quarantine")
+    with perdure.Run(counter=Counter()) as run:
+        assert run.resumed_from_step is None
+
+
+def test_one_that_is_brought_back_from_the_quarantine_is_used() -> None:
+    lose_all()
+    (name,) = (name for name in quarantined() if name.startswith("step-000000000004"))
+    Path("checkpoints/quarantine", name).rename(Path("checkpoints", name))
+    spoil(4)  # flips the same bit back
+    with perdure.Run(counter=Counter()) as run:
+        assert run.resumed_from_step == 4
+
+
+def test_a_choice_of_the_daemon_that_broke_meanwhile_is_no_reason_to_begin_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is the only one, and was whole when the daemon looked."""
+    train(3)
+    monkeypatch.setenv(environment.RESUME_FROM, str(list_checkpoints(Path("checkpoints"))[0].path.absolute()))
+    spoil(3)
+    with pytest.raises(errors.NoValidCheckpoint), perdure.Run(counter=Counter()):
+        pass
+
+
+def test_if_all_are_unhealthy_it_says_so() -> None:
+    with perdure.Run(counter=Counter()) as run:
+        run.report(loss=math.nan)
+    with pytest.raises(errors.NoValidCheckpoint, match="loss that was not finite"), perdure.Run(counter=Counter()):
+        pass
 
 
 def test_fresh_begins_at_0_and_keeps_the_old_ones_aside() -> None:

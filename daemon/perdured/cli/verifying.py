@@ -12,6 +12,8 @@ from perdured.contract.checkpoint.layout import COMMIT, MANIFEST, parse_name
 from perdured.contract.checkpoint.verify import verify_checkpoint
 from perdured.errors import BadUsage, PerdureError
 
+UNHEALTHY = "saved with a loss that was not finite; nobody resumes from it"
+
 _ZIP_MAGIC = b"PK"
 _ARCHIVE_SUFFIXES = (".pth", ".pt", ".ckpt", ".zip")
 """What torch.save writes; a broken one may not even look like an archive any more."""
@@ -28,6 +30,8 @@ class Finding(NamedTuple):
     """The file and what is wrong with it."""
     is_unknown: bool = False
     """It could not be judged, for want of a permission or of a newer Perdure; nothing says that it is broken."""
+    healthy: bool | None = None
+    """Whether its loss was finite; None where nothing says so."""
 
     @property
     def is_valid(self) -> bool:
@@ -68,7 +72,10 @@ def verify_target(path: Path) -> Finding:
         return Finding(path, None, tuple(check_archive(path)))
     verdict = verify_checkpoint(path)
     problems = tuple((problem.file, problem.what) for problem in verdict.problems)
-    return Finding(path, verdict.manifest.step if verdict.manifest else None, problems, verdict.is_unknown)
+    manifest = verdict.manifest
+    if manifest is None:
+        return Finding(path, None, problems, verdict.is_unknown)
+    return Finding(path, manifest.step, problems, verdict.is_unknown, manifest.facts.healthy)
 
 
 def check_archive(path: Path) -> Iterator[tuple[str, str]]:

@@ -72,7 +72,7 @@ def check_torch() -> None:
         raise PerdureError(
             "The demo trains a model, and torch is not installed.",
             f"{sys.executable} does not find it. The daemon itself has no use for torch.",
-            'Install it with `pip install "perdure[demo]"`, or run `make demo` in a checkout.',
+            "In a clone of the repository: `pip install '.[demo]'`, or `make demo`.",
         )
 
 

@@ -1,7 +1,8 @@
 """What must hold before an attempt starts, and where it resumes from.
 
 Newest first: COMMIT, then existence and sizes, then every hash; what fails goes to quarantine, never away. None
-valid although some existed means stop and say so: a run of three weeks must not begin again by itself.
+valid although some existed, in the quarantine too, means stop and say so: a run of three weeks must not begin again
+by itself.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import NamedTuple
 
 from perdured.contract import environment
 from perdured.contract.checkpoint.layout import QUARANTINE
+from perdured.contract.checkpoint.reasons import forgive_lost
 from perdured.contract.checkpoint.store import Choice, choose_checkpoint, list_checkpoints, quarantine
 from perdured.contract.checkpoint.verify import Verdict
 from perdured.contract.durable import make_directories, write_file
@@ -102,8 +104,7 @@ def prepare_ground(job: Job, launch: Launch) -> Prepared:
     suspects = [Path(path).name for path in launch.step_over]
     choice = choose_checkpoint(root, but=suspects)
     events = tuple(_put_in_quarantine(path, verdict) for path, verdict in choice.rejected)
-    had_some = choice.existed or (_has_quarantined(root) and not job.submission.spec.fresh_start)
-    if choice.chosen is None and had_some:
+    if choice.chosen is None and choice.existed:
         return Prepared(_refuse_blind_start(root, choice, suspects), events)
     return Prepared(_describe_start(job, launch, choice), events)
 
@@ -113,17 +114,12 @@ def _refuse_blind_start(root: Path, choice: Choice, suspects: Sequence[str]) -> 
     if choice.stopped_by is not None:
         path, verdict = choice.stopped_by
         why = f"{path} may be whole and cannot be judged ({_say_problems(verdict)})"
-    elif choice.existed and not choice.rejected:
+    elif not (choice.rejected or choice.lost):
         why = f"no checkpoint in {root} can be resumed from: all are marked unhealthy"
         if suspects:
             why = f"no checkpoint in {root} is left but those with which attempts died ({', '.join(suspects)})"
     todo = "bring one back, or set `fresh_start = true` to begin again at step 0"
     return Refused(why=f"{why}; {todo}", permanent=True)
-
-
-def _has_quarantined(root: Path) -> bool:
-    """Also what an earlier start had found: it may have been cut short right after, or have been refused."""
-    return any(path.is_dir() for path in (root / QUARANTINE).glob("step-*"))
 
 
 def _say_problems(verdict: Verdict) -> str:
@@ -140,7 +136,9 @@ def _set_old_ones_aside(root: Path, job: str) -> tuple[Event, ...]:
     """`fresh_start`: older checkpoints would otherwise be newer, by step, than all that this run will write soon."""
     old = list_checkpoints(root)
     for listed in old:
-        quarantine(listed.path, f"set aside: job {job} was submitted with fresh_start = true")
+        why = f"set aside: job {job} was submitted with fresh_start = true"
+        quarantine(listed.path, why, counts=False)
+    forgive_lost(root, None)
     text = f"fresh start: {len(old)} older checkpoints were set aside in {root / QUARANTINE}"
     return (Event(kind="quarantined", text=text),) if old else ()
 

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
 from perdured.cli.output import say
 from perdured.cli.torch_python import find_torch_python, run_module
-from perdured.cli.verifying import BrokenCheckpoint, Finding, find_targets, verify_target
+from perdured.cli.verifying import UNHEALTHY, BrokenCheckpoint, Finding, find_targets, verify_target
 from perdured.contract.durable import write_buffers
 from perdured.errors import BadUsage
 
@@ -18,39 +19,65 @@ _TENSORS = "tensors.safetensors"
 @click.command("export")
 @click.argument("path", metavar="PATH", type=click.Path(path_type=Path))
 @click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
+@click.option("--only", metavar="NAME", help="This object in place of the model, such as the optimizer.")
+@click.option("--all", "everything", is_flag=True, help="Every tensor of the checkpoint, each under its place in it.")
 @click.option("-f", "--force", is_flag=True, help="Replace OUT if it is there.")
-@click.option("--python", type=click.Path(path_type=Path), metavar="PYTHON", help="A Python with torch, for .pth.")
-def command(path: Path, out: Path, *, force: bool, python: Path | None) -> None:
-    """Write a checkpoint as one plain file: a .pth for torch.load, or a .safetensors.
+@click.option("--python", type=click.Path(path_type=Path), metavar="PYTHON", help="A Python with torch to do it with.")
+def command(path: Path, out: Path, *, force: bool, python: Path | None, **part: Any) -> None:
+    """Write a checkpoint as one plain file.
 
-    PATH is a checkpoint or a directory of checkpoints, whose newest whole one is taken. Each byte is verified first.
+    OUT.pth holds all of it, for torch.load; OUT.safetensors the model alone, under its own names. PATH is a checkpoint,
+    or a directory of checkpoints, whose newest whole and healthy one is taken, or a file that torch.save or
+    perdure.save wrote. Each byte is verified first.
     """
     if out.suffix not in (".pth", ".pt", ".safetensors"):
         raise BadUsage(f"{out} is no kind of file to export to.", "", "End its name in .pth, .pt or .safetensors.")
     if out.exists() and not force:
         raise BadUsage(f"{out} is there already.", "Nothing is overwritten unasked.", "Use another name, or --force.")
+    flags = _format_part(**part)
     source = _choose_source(path)
-    if out.suffix == ".safetensors" and (source / _TENSORS).exists():
+    if out.suffix == ".safetensors" and part["everything"] and (source / _TENSORS).exists():
         _copy(source / _TENSORS, out)
     else:
-        run_module(find_torch_python(python), "perdure.export", [str(source), str(out)])
+        run_module(find_torch_python(python), "perdure.export", [str(source), str(out), *flags])
     say(f"Wrote {out} from {source}")
 
 
+def _format_part(*, only: str | None, everything: bool) -> list[str]:
+    """The options of `perdure.export`."""
+    if only is not None and everything:
+        raise BadUsage("--only and --all are not understood together.", "", "Leave out one of them.")
+    if only is not None:
+        return [f"--only={only}"]
+    return ["--all"] if everything else []
+
+
 def _choose_source(path: Path) -> Path:
-    """The newest whole checkpoint; what is broken is told, and never used."""
-    findings: list[Finding] = []
-    for target in find_targets(path):
+    """The newest whole and healthy checkpoint; what is not used is told. An unhealthy one has to be named."""
+    targets = find_targets(path)
+    faults: list[str] = []
+    is_one_whole = False
+    for target in targets:
         finding = verify_target(target)
-        if finding.is_valid:
+        fault = _find_fault(finding)
+        if fault is None:
             return target
-        findings.append(finding)
-        file, what = finding.problems[0]
-        say(f"perdure: {target} is not used: {file} {what}")
-    why = "; ".join(
-        f"{finding.path.name}: {file} {what}" for finding in findings for file, what in finding.problems[:1]
-    )
-    raise BrokenCheckpoint(f"There is no whole checkpoint at {path}.", f"{why}.", "`perdure verify` says all about it.")
+        if finding.is_valid and (targets == [path] or path.is_file()):
+            say(f"perdure: {target} is {fault}")
+            return target
+        is_one_whole = is_one_whole or finding.is_valid
+        faults.append(f"{target.name}: {fault}")
+        say(f"perdure: {target} is not used: {fault}")
+    what = "whole and healthy" if is_one_whole else "whole"
+    todo = "To export an unhealthy one, name it." if is_one_whole else "`perdure verify` says all about it."
+    raise BrokenCheckpoint(f"There is no {what} checkpoint at {path}.", f"{'; '.join(faults)}.", todo)
+
+
+def _find_fault(finding: Finding) -> str | None:
+    if finding.is_valid:
+        return f"unhealthy: {UNHEALTHY}" if finding.healthy is False else None
+    file, what = finding.problems[0]
+    return f"{file} {what}"
 
 
 def _copy(source: Path, out: Path) -> None:

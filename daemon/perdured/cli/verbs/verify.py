@@ -8,7 +8,7 @@ import click
 from perdured.cli.output import print_json
 from perdured.cli.settings import json_option
 from perdured.cli.text import Cell, clean, paint
-from perdured.cli.verifying import Finding, find_targets, verify_target
+from perdured.cli.verifying import UNHEALTHY, Finding, find_targets, verify_target
 from perdured.contract.exits import PERDURE_FAILED
 
 _BROKEN = 1
@@ -20,7 +20,8 @@ _BROKEN = 1
 def command(path: Path, *, as_json: bool) -> int:
     """Check every byte of a checkpoint: exit 0 when it is whole, 1 when it is not, saying which file is wrong.
 
-    PATH is a checkpoint, a directory of checkpoints, or a file that torch.save or perdure.save wrote.
+    PATH is a checkpoint, a directory of checkpoints, or a file that torch.save or perdure.save wrote. One that is whole
+    and was saved with a loss that was not finite is called unhealthy.
     """
     findings = []
     for target in find_targets(path):
@@ -40,7 +41,8 @@ def command(path: Path, *, as_json: bool) -> int:
 def format_finding(finding: Finding) -> str:
     """One line, and one more for each problem."""
     if finding.is_valid:
-        return f"{paint(Cell('valid', 'green'))}  {finding.path}"
+        line = f"{paint(Cell('valid', 'green'))}  {finding.path}"
+        return f"{line}\n  {paint(Cell('unhealthy', 'yellow'))}: {UNHEALTHY}" if finding.healthy is False else line
     word = Cell("unknown", "yellow") if finding.is_unknown else Cell("broken", "bright_red")
     problems = [f"  {clean(file)} {clean(what)}" for file, what in finding.problems]
     return "\n".join([f"{paint(word)}  {finding.path}", *problems])
@@ -51,6 +53,7 @@ def _describe(finding: Finding) -> dict[str, object]:
         "path": str(finding.path),
         "step": finding.step,
         "valid": None if finding.is_unknown else finding.is_valid,
+        "healthy": finding.healthy,
         "problems": [{"file": file, "what": what} for file, what in finding.problems],
     }
 

@@ -3,6 +3,7 @@
 from perdured.contract.checkpoint.commit import Committed, commit_checkpoint
 from perdured.contract.checkpoint.layout import CheckpointName, format_name, parse_name
 from perdured.contract.checkpoint.manifest import Facts, FileEntry, Manifest, NewerFormat
+from perdured.contract.checkpoint.reasons import forgive_lost
 from perdured.contract.checkpoint.retention import retain
 from perdured.contract.checkpoint.store import Choice, Listed, choose_checkpoint, list_checkpoints, quarantine
 from perdured.contract.checkpoint.verify import Problem, Verdict, verify_checkpoint
@@ -20,6 +21,7 @@ __all__ = [
     "Verdict",
     "choose_checkpoint",
     "commit_checkpoint",
+    "forgive_lost",
     "format_name",
     "list_checkpoints",
     "parse_name",

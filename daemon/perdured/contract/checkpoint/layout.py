@@ -4,7 +4,7 @@
     .tmp-000008-<12 hex>/         one being written
     .trash-000003-<12 hex>/       one being deleted
     .seq-000008                   a claim: sequence numbers up to 8 are taken, and a lock that its writer holds
-    quarantine/                   checkpoints that failed verification
+    quarantine/                   checkpoints that were set aside, each with its reason
 
 Ordered by (step, seq), never by time: clocks jump. Anything else in the directory is somebody else's and stays.
 """
@@ -76,15 +76,21 @@ def parse_claim(text: str) -> int | None:
     return int(match[1]) if match else None
 
 
+def parse_quarantined(text: str) -> str | None:
+    """The name that a checkpoint had before it was set aside: a second one of the name got a number behind it."""
+    match = _QUARANTINED.fullmatch(text)
+    return match[1] if match and parse_name(match[1]) is not None else None
+
+
 def parse_any_seq(text: str) -> int | None:
     """The sequence number in any name of this page, so that no number is given twice."""
     if (claim := parse_claim(text)) is not None:
         return claim
     if debris := _DEBRIS.fullmatch(text):
         return int(debris[2])
-    kept = _QUARANTINED.fullmatch(text)
-    name = parse_name(kept[1]) if kept else None
-    return name.seq if name else None
+    kept = parse_quarantined(text)
+    name = parse_name(kept) if kept is not None else None
+    return name.seq if name is not None else None
 
 
 def _format_seq(seq: int) -> str:

@@ -8,14 +8,13 @@ not whole is reported as rejected, for the caller to `quarantine`. Three things 
 - one that could not be judged (`Verdict.is_unknown`: a newer format, no permission). There the choice *stops*: to
   resume from an older one would silently throw away work that is probably there. `Choice.stopped_by` says which.
 
-Errors while listing go up as OSError: a directory that cannot be read is not an empty one.
+Errors while listing go up as OSError: a directory that cannot be read is not an empty one. Nor is one whose checkpoints
+lie in its quarantine: see `reasons`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import json
 import os
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from perdured.contract import durable
 from perdured.contract.checkpoint.layout import QUARANTINE, CheckpointName, parse_name
 from perdured.contract.checkpoint.listing import Listed, list_checkpoints
 from perdured.contract.checkpoint.manifest import Manifest
+from perdured.contract.checkpoint.reasons import find_lost, reason_of, save_reason
 from perdured.contract.checkpoint.retention import retain
 from perdured.contract.checkpoint.verify import Verdict, load_verdict, verify_checkpoint
 
@@ -35,8 +35,9 @@ __all__ = ["Choice", "Listed", "choose_checkpoint", "list_checkpoints", "quarant
 class Choice:
     """Where to resume. `chosen` None and `existed` True: stop and say so, never start afresh by yourself.
 
-    `rejected` are corrupt, newest first. `stopped_by` could not be judged and must not be quarantined. `existed`:
-    there was a committed checkpoint of this series, or one whose series cannot be read.
+    `rejected` are corrupt, newest first. `stopped_by` could not be judged and must not be quarantined. `lost`, looked
+    for only if nothing is chosen, lie in the quarantine since an earlier start. `existed`: there was a committed
+    checkpoint of this series, or one whose series cannot be read, here or among the lost.
     """
 
     chosen: Listed | None
@@ -44,6 +45,7 @@ class Choice:
     rejected: tuple[tuple[Path, Verdict], ...]
     existed: bool
     stopped_by: tuple[Path, Verdict] | None = None
+    lost: tuple[Path, ...] = ()
 
 
 def choose_checkpoint(
@@ -57,7 +59,7 @@ def choose_checkpoint(
     """The newest whole, healthy checkpoint of the series (None: of any), older than `below`. Reads only.
 
     Those named in `but` (by the name of their directory) are passed over, and count as having existed. Without `hashes`
-    the bytes are not read, only names and sizes. Errors: OSError if `root` cannot be listed.
+    the bytes are not read, only names and sizes. Errors: OSError if `root` or its quarantine cannot be listed.
     """
     listing = list_checkpoints(root)
     rejected: list[tuple[Path, Verdict]] = []
@@ -79,7 +81,8 @@ def choose_checkpoint(
             return Choice(None, None, tuple(rejected), existed, (listed.path, verdict))
         if os.path.lexists(listed.path):  # else retention, in another process, was faster
             rejected.append((listed.path, verdict))
-    return Choice(None, None, tuple(rejected), existed)
+    lost = find_lost(root, series)
+    return Choice(None, None, tuple(rejected), existed or bool(lost), lost=lost)
 
 
 def _is_below(listed: Listed, below: CheckpointName | None) -> bool:
@@ -99,11 +102,12 @@ def _is_healthy(verdict: Verdict) -> bool:
     return verdict.manifest is not None and verdict.manifest.facts.healthy
 
 
-def quarantine(path: Path, why: str) -> Path:
+def quarantine(path: Path, why: str, *, counts: bool = True) -> Path:
     """Set a checkpoint aside in `quarantine/`, durably, with the reason in a file beside it. Deletes nothing.
 
-    Returns its new place. Errors: ValueError for a path that is no checkpoint's; OSError, FileNotFoundError among
-    them if another process set it aside first.
+    Without `counts` it is set aside on purpose, and does not keep its series from beginning again. Returns its new
+    place. Errors: ValueError for a path that is no checkpoint's; OSError, FileNotFoundError among them if another
+    process set it aside first.
     """
     if parse_name(path.name) is None:
         raise ValueError(f"{path} is not the name of a checkpoint")
@@ -114,19 +118,22 @@ def quarantine(path: Path, why: str) -> Path:
     target = _move_to_free_name(path, aside)
     durable.fsync_directory(aside)
     durable.fsync_directory(path.parent)
-    reason = json.dumps({"name": path.name, "why": why}).encode("ascii") + b"\n"
-    with contextlib.suppress(OSError):  # a full disk must not keep a job from resuming
-        durable.write_file(target.with_name(target.name + ".reason.json"), reason)
+    save_reason(target, path.name, why, counts=counts)
     return target
 
 
 def _move_to_free_name(path: Path, aside: Path) -> Path:
+    """Free of a reason too: one of a checkpoint that was brought back says nothing of what comes in its place."""
     number = 0
     while True:
         target = aside / (path.name if number == 0 else f"{path.name}.{number}")
+        number += 1
+        if os.path.lexists(reason_of(target)):
+            continue
         try:
             durable.rename_noreplace(path, target)
         except FileExistsError:
-            number += 1
-        else:
-            return target
+            if not os.path.lexists(target):
+                raise  # refused although it is free: so would be the next, for ever
+            continue
+        return target
