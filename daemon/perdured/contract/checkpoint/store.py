@@ -120,6 +120,8 @@ def _move_to_free_name(path: Path, aside: Path) -> Path:
         try:
             durable.rename_noreplace(path, target)
         except FileExistsError:
+            if not os.path.lexists(target):
+                raise  # refused although it is free: so would be the next, for ever
             number += 1
         else:
             return target
