@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from perdure.feeds import make_source
+from support.daemons import wait_for
+from support.leftovers import read_command
+from support.training import Trainings
 from support.trees import freeze
 
 pytestmark = pytest.mark.torch
@@ -100,3 +104,31 @@ def test_a_worker_dies_when_its_parent_says_so() -> None:
     os.kill(worker.pid, signal.SIGTERM)  # from this process, its parent
     worker.join(10)
     assert worker.exitcode == 0
+
+
+DIES_FIRST = """
+import os, signal, time
+from torch.utils.data import DataLoader
+from perdure.feeds import make_source
+
+def start(worker):
+    parent = os.getppid()
+    print(os.getpid(), flush=True)
+    os.kill(parent, signal.SIGKILL)
+    while os.getppid() == parent:
+        time.sleep(0.001)
+
+next(make_source(DataLoader(range(8), num_workers=1, worker_init_fn=start)).open())
+"""
+
+
+def test_a_worker_ends_with_a_training_that_was_killed_before_the_worker_was_up(
+    trainings: Trainings, tmp_path: Path
+) -> None:
+    """Only then does torch look who the parent is, to see a change of it."""
+    script = tmp_path / "script.py"
+    script.write_text(DIES_FIRST)
+    ended = trainings.run(script, cwd=tmp_path)
+    assert ended.code == -signal.SIGKILL, ended.output
+    worker = int(ended.output)
+    wait_for(lambda: not read_command(worker), "the worker to end")
