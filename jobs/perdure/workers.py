@@ -15,19 +15,39 @@ the worker and dies with it.
 
 from __future__ import annotations
 
+import contextlib
+import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable
-from multiprocessing import parent_process
+from collections.abc import Callable, Iterator
+from multiprocessing import parent_process, resource_tracker
 from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple
 
-from torch.utils.data import get_worker_info
+from torch.utils.data import DataLoader, get_worker_info
 
 from perdure import rng
 
 LOOK_SECONDS = 1.0
+"""Between two looks whether the training is still there."""
+
+
+@contextlib.contextmanager
+def stop_signals_held_back(loader: DataLoader[Any]) -> Iterator[None]:
+    """While the loader starts its workers: they are born with the signals blocked, and so is a server that forks them.
+
+    A worker that is no fork imports NumPy and torch by itself, and those start threads before `WorkerStart` is called.
+    A fork server that something else has started already is out of reach.
+    """
+    context = loader.multiprocessing_context or multiprocessing
+    if loader.num_workers and context.get_start_method() != "fork":
+        resource_tracker.ensure_running()  # some Pythons unblock both when they start it
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
 
 
 class Ticket(NamedTuple):

@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,44 @@ def test_workers_outlive_a_signal_to_the_whole_group(number: signal.Signals) -> 
         subprocess.run(["kill", f"-{number}", str(pid)], check=True)
     rest = [int(next(feed)) for _ in range(10)]
     assert set(rest) == pids
+
+
+OF_A_METHOD = """
+import os, signal, subprocess, sys, time
+from torch.utils.data import DataLoader
+from perdure.feeds import make_source
+
+if __name__ == "__main__":
+    hits = []
+    signal.signal(signal.SIGTERM, lambda *_: hits.append(1))
+    feed = make_source(DataLoader(range(8), None, num_workers=1, multiprocessing_context=sys.argv[1])).open()
+    for item in range(8):
+        assert next(feed) == item
+        subprocess.run(["kill", "-TERM", "--", f"-{os.getpgrp()}"])  # which is hit as well
+        while len(hits) == item:
+            time.sleep(0.001)
+    (worker,) = feed._items._workers
+    os.kill(worker.pid, signal.SIGTERM)
+    worker.join(20)
+    assert worker.exitcode == 0, worker.exitcode
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_both_hold_however_the_worker_is_started(method: str, tmp_path: Path) -> None:
+    """Libraries that it imports by itself start threads too, and a signal may find one of those."""
+    script = tmp_path / "script.py"
+    script.write_text(OF_A_METHOD)
+    done = subprocess.run(
+        [sys.executable, script, method],
+        env={**os.environ, "OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"},
+        capture_output=True,
+        text=True,
+        start_new_session=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_worker_dies_when_its_parent_says_so() -> None:
