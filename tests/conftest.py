@@ -4,6 +4,7 @@ that a test leaves behind fails the run instead of staying on the machine."""
 from __future__ import annotations
 
 import os
+import signal
 import uuid
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -17,6 +18,9 @@ from support.leftovers import MARK, kill_leftovers, wait_for_leftovers
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 for name in [name for name in os.environ if name.startswith("PERDURE_")] + ["NOTIFY_SOCKET", "WATCHDOG_USEC"]:
     os.environ.pop(name, None)
+
+# A run in the background of a script inherits that Ctrl-C is ignored, and so would what a test starts and interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A slow machine is no failure of the rule under test; the seed of a failure is printed with its example.
 settings.register_profile(

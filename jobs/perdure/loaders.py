@@ -43,7 +43,7 @@ from perdure.errors import CannotRestore, tell
 from perdure.feeds import Feed, Mark, Source, StreamSource, draw_seed
 from perdure.generators import find_generators, restore_states, take_states
 from perdure.rng import Stream, Tree
-from perdure.workers import SeededDataset, Ticket, WorkerStart
+from perdure.workers import SeededDataset, Ticket, WorkerStart, stop_signals_held_back
 
 _DRAW_ONCE = (RandomSampler, SequentialSampler, SubsetRandomSampler, WeightedRandomSampler, DistributedSampler)
 
@@ -124,7 +124,8 @@ class LoaderSource:
         if place is not None:
             self._indices.skip(place["batches"], place["checksum"])
         self._for_workers.manual_seed(seed)
-        return _LoaderFeed(self, start, iter(self._loader))
+        with stop_signals_held_back(self._loader):
+            return _LoaderFeed(self, start, iter(self._loader))
 
     def _restore_generators(self, states: list[Any]) -> None:
         if len(states) != len(self._generators):
@@ -259,13 +260,15 @@ class IterableLoaderSource(StreamSource):
         self._for_workers = torch.Generator()
         self._workers = loader.num_workers
         changed = {"persistent_workers": False} if loader.num_workers else {}
-        super().__init__(
-            _clone(loader, self._for_workers, batch_size=loader.batch_size, drop_last=loader.drop_last, **changed)
+        self._loader = _clone(
+            loader, self._for_workers, batch_size=loader.batch_size, drop_last=loader.drop_last, **changed
         )
+        super().__init__(self._loader)
 
     def iterate(self, seed: int) -> Iterator[Any]:
         self._for_workers.manual_seed(seed)
-        return super().iterate(seed)
+        with stop_signals_held_back(self._loader):
+            return super().iterate(seed)
 
     def describe(self) -> Tree:
         return {"workers": self._workers}

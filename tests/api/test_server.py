@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import socket
 import subprocess
@@ -20,6 +19,7 @@ from perdured.client import Client
 from perdured.core.events import Event
 from perdured.errors import AlreadyServed, NoDaemon, PerdureError
 from support.fake_service import FakeService, Served, make_job, serving
+from support.strangers import hear_as_stranger
 
 
 @pytest.fixture
@@ -71,6 +71,7 @@ def test_the_servers_library_leaves_the_daemons_signals_alone(tmp_path: Path) ->
 import asyncio, signal, sys
 from pathlib import Path
 from support.fake_service import FakeService
+from support.strangers import hear_as_stranger
 from perdured.api.server import serve
 from perdured.client import Client
 from perdured.contract.sockets import bind_unix
@@ -150,23 +151,9 @@ def test_only_the_own_user_and_root_are_trusted(uid: int, trusted: bool) -> None
 def test_another_user_is_refused_even_where_the_modes_would_let_it_in(tmp_path: Path) -> None:
     """The directory and the socket opened up by hand: the kernel's word about the peer still keeps it out."""
     with serving(FakeService(), tmp_path / "s") as served:
-        for directory in (served.socket_path.parent, *served.socket_path.parents):
-            if directory.stat().st_mode & 0o001 == 0:
-                directory.chmod(0o711)
-        served.socket_path.chmod(0o666)
-        with ThreadPoolExecutor() as pool:
-            said = pool.submit(_connect_as, 65534, served.socket_path).result(timeout=30)
+        said = hear_as_stranger(served.socket_path)
     assert b"403 Forbidden" in said
     assert b"serves another user" in said
-
-
-def _connect_as(uid: int, path: Path) -> bytes:
-    """What the server says to another user. The bare system call changes this one thread's identity and no other's."""
-    set_identity = {"x86_64": 117, "aarch64": 147}[os.uname().machine]
-    assert ctypes.CDLL(None).syscall(set_identity, uid, uid, uid) == 0
-    with socket.socket(socket.AF_UNIX) as client:
-        client.connect(str(path))
-        return client.recv(4096)
 
 
 def _wait_until_polling(served: Served) -> None:

@@ -399,6 +399,19 @@ def test_a_second_one_of_the_same_name_gets_another(root: Path) -> None:
     assert [(target / "a.bin").read_bytes() for target in targets] == [b"one", b"two", b"three"]
 
 
+def test_a_free_name_that_is_refused_ends_the_search(root: Path) -> None:
+    """It would go on for ever, from number to number."""
+
+    class Refusing(Kernel):
+        def renameat2(self, source: Path, target: Path) -> None:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(source), None, str(target))
+
+    path = commit(root, 10).path
+    with installed(Refusing()), pytest.raises(FileExistsError):
+        quarantine(path, "a test")
+    assert verify_checkpoint(path).is_valid
+
+
 def test_what_is_set_aside_is_not_listed_and_its_number_not_given_again(root: Path) -> None:
     commit(root, 10)
     quarantine(commit(root, 20).path, "a test")

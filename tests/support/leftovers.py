@@ -15,7 +15,7 @@ def find_leftovers(mark: str) -> dict[int, str]:
     """PID and command line of every living process, other than this one, that inherited `mark`."""
     wanted = f"{MARK}={mark}".encode()
     pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
-    found = {pid: _read_command(pid) for pid in pids if pid != os.getpid() and wanted in _read_environment(pid)}
+    found = {pid: read_command(pid) for pid in pids if pid != os.getpid() and wanted in _read_environment(pid)}
     return {pid: command for pid, command in found.items() if command}
 
 
@@ -40,7 +40,7 @@ def _read_environment(pid: int) -> list[bytes]:
         return []
 
 
-def _read_command(pid: int) -> str:
+def read_command(pid: int) -> str:
     """The command line; empty for a zombie, which is no longer anybody's work."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()

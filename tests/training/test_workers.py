@@ -6,7 +6,9 @@ import os
 import random
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from perdure.feeds import make_source
+from support.daemons import wait_for
+from support.leftovers import read_command
+from support.training import Trainings
 from support.trees import freeze
 
 pytestmark = pytest.mark.torch
@@ -91,6 +96,44 @@ def test_workers_outlive_a_signal_to_the_whole_group(number: signal.Signals) -> 
     assert set(rest) == pids
 
 
+OF_A_METHOD = """
+import os, signal, subprocess, sys, time
+from torch.utils.data import DataLoader
+from perdure.feeds import make_source
+
+if __name__ == "__main__":
+    hits = []
+    signal.signal(signal.SIGTERM, lambda *_: hits.append(1))
+    feed = make_source(DataLoader(range(8), None, num_workers=1, multiprocessing_context=sys.argv[1])).open()
+    for item in range(8):
+        assert next(feed) == item
+        subprocess.run(["kill", "-TERM", "--", f"-{os.getpgrp()}"])  # which is hit as well
+        while len(hits) == item:
+            time.sleep(0.001)
+    (worker,) = feed._items._workers
+    os.kill(worker.pid, signal.SIGTERM)
+    worker.join(20)
+    assert worker.exitcode == 0, worker.exitcode
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_both_hold_however_the_worker_is_started(method: str, tmp_path: Path) -> None:
+    """Libraries that it imports by itself start threads too, and a signal may find one of those."""
+    script = tmp_path / "script.py"
+    script.write_text(OF_A_METHOD)
+    done = subprocess.run(
+        [sys.executable, script, method],
+        env={**os.environ, "OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"},
+        capture_output=True,
+        text=True,
+        start_new_session=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_worker_dies_when_its_parent_says_so() -> None:
     """As a DataLoader does with one that hangs."""
     loader = DataLoader(Pids(), 1, num_workers=1)
@@ -100,3 +143,31 @@ def test_a_worker_dies_when_its_parent_says_so() -> None:
     os.kill(worker.pid, signal.SIGTERM)  # from this process, its parent
     worker.join(10)
     assert worker.exitcode == 0
+
+
+DIES_FIRST = """
+import os, signal, time
+from torch.utils.data import DataLoader
+from perdure.feeds import make_source
+
+def start(worker):
+    parent = os.getppid()
+    print(os.getpid(), flush=True)
+    os.kill(parent, signal.SIGKILL)
+    while os.getppid() == parent:
+        time.sleep(0.001)
+
+next(make_source(DataLoader(range(8), num_workers=1, worker_init_fn=start)).open())
+"""
+
+
+def test_a_worker_ends_with_a_training_that_was_killed_before_the_worker_was_up(
+    trainings: Trainings, tmp_path: Path
+) -> None:
+    """Only then does torch look who the parent is, to see a change of it."""
+    script = tmp_path / "script.py"
+    script.write_text(DIES_FIRST)
+    ended = trainings.run(script, cwd=tmp_path)
+    assert ended.code == -signal.SIGKILL, ended.output
+    worker = int(ended.output)
+    wait_for(lambda: not read_command(worker), "the worker to end")
