@@ -77,7 +77,10 @@ def check_torch() -> None:
 
 
 def format_spec(command: list[str], checkpoints: Path, every: str) -> str:
-    """A spec as a person would write it. A JSON string, or list of strings, is one of TOML too."""
+    """A spec as a person would write it. A JSON string, or list of strings, is one of TOML too.
+
+    Without the memory tier: it would commit a newer checkpoint after a SIGKILL than the one that is to be corrupted.
+    """
     return "\n".join(
         [
             f"name = {_quote(NAME)}",
@@ -87,6 +90,7 @@ def format_spec(command: list[str], checkpoints: Path, every: str) -> str:
             f"dir = {_quote(str(checkpoints))}",
             f"every = {_quote(every)}",
             "keep = 3",
+            "memory = false",
             "",
             "[stop]",
             'grace = "10s"',
