@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode
 from .contract import exits
 from .contract.sockets import connect_unix
 from .errors import BadUsage, NoDaemon, NoSuchJob, PerdureError, TimedOut
-from .wire import Checkpoint, Event, Events, Failure, Health, Job, Log, Wish
+from .wire import Checkpoint, Event, Events, Failure, Health, Job, Log, Submitted, Wish
 
 ANSWER_WITHIN = 30.0
 """Seconds for one answer. A submit waits for several fsyncs, which a busy disk can stretch to seconds."""
@@ -42,10 +42,10 @@ class Client:
         answer = self._call("GET", "/v1/jobs" + ("?all=1" if everything else ""))
         return cast("dict[str, list[Job]]", answer)["jobs"]
 
-    def submit(self, spec: str, workdir: Path, env: Mapping[str, str]) -> Job:
+    def submit(self, spec: str, workdir: Path, env: Mapping[str, str]) -> Submitted:
         """Durable once this returns. Relative paths in the spec start at `workdir`, which is absolute."""
         body = {"spec": spec, "workdir": str(workdir), "env": dict(env)}
-        return cast(Job, self._call("POST", "/v1/jobs", body))
+        return cast(Submitted, self._call("POST", "/v1/jobs", body))
 
     def show(self, ref: str) -> Job:
         return cast(Job, self._call("GET", _path_of(ref)))

@@ -82,6 +82,11 @@ class JobView(View):
     """When it goes on, or looks again, by itself; null unless it is waiting."""
 
 
+class SubmittedView(JobView):
+    notes: list[str]
+    """What the spec asks for and this version does not do, in words."""
+
+
 class CheckpointView(View):
     step: int
     seq: int

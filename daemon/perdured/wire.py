@@ -61,6 +61,10 @@ class Job(TypedDict):
     waiting_until: str | None
 
 
+class Submitted(Job):
+    notes: list[str]
+
+
 class Checkpoint(TypedDict):
     step: int
     seq: int

@@ -22,7 +22,7 @@ from perdured.api.health import Health
 from perdured.api.logs import MAX_CHUNK, LogView
 from perdured.api.replies import Failure
 from perdured.core.events import Event
-from perdured.views import AttemptView, CheckpointView, JobView, NewestCheckpoint
+from perdured.views import AttemptView, CheckpointView, JobView, NewestCheckpoint, SubmittedView
 from support.fake_service import FakeService, make_checkpoint, make_job
 
 SPEC = 'command = ["python", "train.py"]\n'
@@ -251,6 +251,7 @@ def test_the_built_in_pages_which_load_from_a_foreign_host_are_off() -> None:
     ("view", "shape"),
     [
         (JobView, wire.Job),
+        (SubmittedView, wire.Submitted),
         (AttemptView, wire.Attempt),
         (NewestCheckpoint, wire.NewestCheckpoint),
         (CheckpointView, wire.Checkpoint),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -99,7 +100,7 @@ def test_rm_forgets_the_job_and_says_where_its_checkpoints_stay(perdure: Perdure
     assert perdure("show", "gpt")[0] == 4
 
 
-@pytest.mark.parametrize(("answer", "status", "asked"), [("y\n", 0, [(JOB, "remove")]), ("n\n", 130, [])])
+@pytest.mark.parametrize(("answer", "status", "asked"), [("y\n", 0, [(JOB, "remove")]), ("n\n", 1, [])])
 def test_rm_asks_on_a_terminal(
     answer: str,
     status: int,
@@ -113,6 +114,35 @@ def test_rm_asks_on_a_terminal(
     ended, _, err = perdure("rm", "gpt")
     assert (ended, served.service.asked) == (status, asked)
     assert "it saves and ends first" in err
+    assert ("Nothing was forgotten." in err) == (status == 1)
+
+
+def test_rm_forgets_nothing_unasked_where_there_is_no_terminal_to_ask_on(perdure: Perdure, served: Served) -> None:
+    status, _, err = perdure("rm", "gpt")
+    assert (status, served.service.asked) == (2, [])
+    assert f"perdure rm -y {JOB}" in err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("stop", "gpt"),
+        ("resume", "gpt"),
+        ("restart", "gpt"),
+        ("checkpoint", "gpt"),
+        ("rm", "-y", "gpt"),
+        ("wait", "gpt"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_each_acting_verb_has_json_as_ps_prints_it(words: tuple[str, ...], perdure: Perdure, served: Served) -> None:
+    if words[0] == "wait":
+        served.service.put(make_job(state="succeeded", exit_status=0))
+    status, out, err = perdure(*words, "--json")
+    assert (status, err) == (0, "")
+    told = json.loads(out)
+    assert told["schema"] == 1
+    assert [job["id"] for job in told["jobs"]] == [JOB]
 
 
 def test_submit_prints_the_id_alone(
@@ -126,6 +156,22 @@ def test_submit_prints_the_id_alone(
     [submission] = served.service.submitted
     assert (submission.spec.name, submission.workdir) == ("tiny", str(tmp_path))
     assert (submission.env["MINE"], submission.env["B"]) == ("1", "2")
+
+
+def test_a_key_without_effect_is_told_at_submit(perdure: Perdure, tmp_path: Path) -> None:
+    """Never silently ignored: whoever wrote it would rely on it."""
+    spec = tmp_path / "job.toml"
+    spec.write_text('command = ["true"]\n[resources]\ngpus = 1\n[standby]\nenabled = true\n')
+    status, out, err = perdure("submit", str(spec))
+    assert (status, out) == (0, "job00001\n")
+    assert "perdure: without effect: resources.gpus: " in err
+    assert "perdure: without effect: standby: " in err
+    assert "without effect" not in perdure("submit", "--", "true")[2]
+
+
+def test_submit_json_is_the_job_with_its_notes(perdure: Perdure) -> None:
+    told = json.loads(perdure("submit", "--json", "--", "true")[1])
+    assert (told["id"], told["notes"]) == ("job00001", [])
 
 
 def test_submit_takes_a_spec_whose_folder_is_where_its_paths_start(

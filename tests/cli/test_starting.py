@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from perdured.cli.complete import complete_jobs
+from perdured.cli.complete import list_words
 from perdured.cli.main import run_cli
 from perdured.cli.run_lines import format_event, tell_event
 from perdured.cli.settings import Settings
@@ -104,13 +104,13 @@ def test_job_names_are_completed_and_ids_where_no_name_fits(tmp_path: Path) -> N
     service = FakeService((make_job("k7mq2xwp", "gpt"), make_job("k7zzzzzz", "gpt"), make_job("p3x9aa2b", "bert")))
     with serving(service, tmp_path / "s") as served:
         settings = Settings(socket=served.socket_path)
-        assert complete_jobs(settings, "") == ["bert", "gpt"]
-        assert complete_jobs(settings, "g") == ["gpt"]
-        assert complete_jobs(settings, "k7") == ["k7mq2xwp", "k7zzzzzz"]
+        assert list_words(settings, "") == ["bert", "gpt"]
+        assert list_words(settings, "g") == ["gpt"]
+        assert list_words(settings, "k7") == ["k7mq2xwp", "k7zzzzzz"]
 
 
 def test_completion_without_a_daemon_is_silent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert complete_jobs(Settings(socket=tmp_path / "none"), "g") == []
+    assert list_words(Settings(socket=tmp_path / "none"), "g") == []
     assert capsys.readouterr() == ("", "")
 
 

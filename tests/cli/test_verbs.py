@@ -11,6 +11,8 @@ import pytest
 
 from perdured.cli.main import run_cli
 from perdured.cli.settings import Settings
+from perdured.contract.checkpoint.commit import commit_checkpoint
+from perdured.contract.checkpoint.manifest import Facts
 from perdured.core.events import Event
 from support.fake_service import FakeService, Served, make_attempt, make_checkpoint, make_job, serving
 
@@ -268,6 +270,32 @@ def test_checkpoints_are_listed_with_size_and_validity(perdure: Perdure, served:
     assert out[1].endswith("yes    yes      /runs/gpt/checkpoints/step-000000001100-000011")
     assert "no     unknown" in out[2]
     assert json.loads(perdure("checkpoints", "gpt", "--json")[1])["checkpoints"][0]["step"] == 1100
+
+
+def test_the_checkpoints_of_a_directory_are_listed_without_a_daemon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What `perdure run` left, by a path or by a plain name."""
+    settings = Settings(socket=tmp_path / "nobody")
+    (tmp_path / "mine").mkdir()
+    commit_checkpoint(tmp_path / "mine", 7, {"w": [b"abc"]}, Facts(None, None, "run"))
+    monkeypatch.chdir(tmp_path)
+    for where in ("mine", "./mine", str(tmp_path / "mine")):
+        assert run_cli(["checkpoints", "--json", where], settings) == 0
+        [found] = json.loads(capsys.readouterr().out)["checkpoints"]
+        assert (found["step"], found["bytes"], found["valid"]) == (7, 3, True)
+        assert Path(found["path"]).parent == tmp_path / "mine"
+    assert run_cli(["checkpoints", "./nothing"], settings) == 2
+    assert run_cli(["checkpoints", "nothing"], settings) == 69
+
+
+def test_a_job_is_meant_before_a_directory_of_its_name(
+    perdure: Perdure, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gpt").mkdir()
+    monkeypatch.chdir(tmp_path)
+    served.service.saved[JOB] = [make_checkpoint(1100)]
+    assert "1100" in perdure("checkpoints", "gpt")[1]
 
 
 def test_a_job_without_checkpoints_says_where_they_would_be(perdure: Perdure) -> None:

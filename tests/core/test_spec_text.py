@@ -44,6 +44,13 @@ BUDGET = "a whole number, 1 or more: failures in a row without progress before g
         ('[stop]\nsignal = "SIGKILL"', "line 3: stop.signal", '"SIGKILL"', SIGNAL),
         ("env = { THREADS = 2 }", "line 2: env.THREADS", "2", "text for each name, such as { OMP_NUM_THREADS = "),
         ('[restart]\nbackoff = "5s"', "line 3: restart.backoff", '"5s"', 'a range of durations such as "1s..5min"'),
+        (
+            '[restart]\nbackoff = "5min..1s"',
+            "line 3: restart.backoff",
+            '"5min..1s"',
+            'a range of durations such as "1s..5min"',
+        ),
+        ('[checkpoint]\nevery = "0s"', "line 3: checkpoint.every", '"0s"', '"auto", a duration such as "10min"'),
         ("fresh_start = 1979-05-27", "line 2: fresh_start", "1979-05-27", "true or false"),
         ("workdir = [07:32:00, { a = 1 }]", "line 2: workdir", '["07:32:00", {"a": 1}]', 'a directory such as "."'),
         ("name = {}", "line 2: name", "a table", NAME),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from perdured.cli.main import run_cli
 from perdured.demo.compare import Final
 from perdured.demo.display import Bar, PlainDisplay, describe_bar, format_line, format_sparkline
 from perdured.demo.outcome import Outcome
@@ -17,6 +18,12 @@ from perdured.demo.table import HEADINGS, format_table, list_rows
 
 OUTCOMES = [Outcome(each.title, 20 * i, i, 1.5 * i if i else None) for i, each in enumerate(SCRIPT)]
 FINAL = Final(100, "aa")
+
+
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_the_demo_has_help_as_every_verb_has(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_cli(["demo", option]) == 0
+    assert "--keep" in capsys.readouterr().out
 
 
 def test_progress_is_read_from_the_lines_of_the_training_script() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from perdured.clock import start_clock
 from perdured.core.record import JobRecord, Wish
-from perdured.errors import NoSuchJob, WrongState
+from perdured.errors import AmbiguousJob, NoSuchJob, WrongState
 from perdured.state.paths import StateDir
 from perdured.state.registry import Registry
 from perdured.supervise.service import Service
@@ -32,9 +32,9 @@ class Home:
         self.nowhere = root / "nowhere"
         self.registry = Registry(self.state.registry)
 
-    def put(self, phase: str, id: str = "job", *, wish: Wish = "run") -> None:
+    def put(self, phase: str, id: str = "job", *, wish: Wish = "run", name: str | None = None) -> None:
         submission = make_submission(self.nowhere / id)
-        record = make_record(PHASES[phase], id=id, wish=wish, name=id)
+        record = make_record(PHASES[phase], id=id, wish=wish, name=name or id)
         save_submission(self.state, id, submission)
         self.registry.save_submission(submission, record, [], 0.0)
 
@@ -201,6 +201,41 @@ def test_a_job_is_found_by_id_by_name_and_by_a_prefix_that_fits_only_one(home: H
             service.show("abce")
         with pytest.raises(NoSuchJob):
             service.show("")
+
+    home.serve(find)
+
+
+def test_a_name_means_the_one_of_its_jobs_that_is_not_at_rest(home: Home) -> None:
+    home.put("waiting", "first", name="dup")
+    home.put("stopped", "second", name="dup")
+
+    async def find(service: Service) -> None:
+        assert service.show("dup").id == "first"
+
+    home.serve(find)
+
+
+def test_a_name_of_several_jobs_that_are_not_at_rest_is_refused_with_their_ids(home: Home) -> None:
+    """A guess would stop, or remove, the wrong one."""
+    for id in ("first", "second"):
+        home.put("waiting", id, name="dup")
+    home.put("stopped", "third", name="dup")
+
+    async def find(service: Service) -> None:
+        with pytest.raises(AmbiguousJob, match=r"first \(dup, \w+\), second \(dup, \w+\)\.") as refused:
+            await service.ask("dup", "remove")
+        assert refused.value.exit_status == 2
+        assert "third" not in str(refused.value)
+
+    home.serve(find)
+
+
+def test_of_several_jobs_at_rest_a_name_means_the_newest(home: Home) -> None:
+    for id in ("first", "second"):
+        home.put("stopped", id, name="dup")
+
+    async def find(service: Service) -> None:
+        assert service.show("dup").id == "second"
 
     home.serve(find)
 

@@ -13,10 +13,11 @@ from perdured.api.seam import Wish
 from perdured.api.server import serve
 from perdured.contract.sockets import bind_unix
 from perdured.core.events import Event
+from perdured.core.spec import list_unserved
 from perdured.errors import AmbiguousJob, NoSuchJob, WrongState
 from perdured.state.registry import StoredEvent
 from perdured.state.submission import Submission
-from perdured.views import AttemptView, CheckpointView, JobView, NewestCheckpoint
+from perdured.views import AttemptView, CheckpointView, JobView, NewestCheckpoint, SubmittedView
 
 Answer = TypeVar("Answer")
 
@@ -108,14 +109,14 @@ class FakeService:
         """How many wait for a change."""
         self._changed = asyncio.Event()
 
-    async def submit(self, submission: Submission) -> JobView:
+    async def submit(self, submission: Submission) -> SubmittedView:
         if self.failure is not None:
             raise self.failure
         self.submitted.append(submission)
         job = make_job(f"job{len(self.submitted):05d}", submission.spec.job_name, state="queued", reason="submitted")
         self.put(job)
         self.tell(job.id, Event(kind="submitted", text="submitted"))
-        return job
+        return SubmittedView(**dict(job), notes=list_unserved(submission.spec))
 
     def list_jobs(self, *, everything: bool) -> list[JobView]:
         return [job for job in self.jobs.values() if everything or job.state != "succeeded"]

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from perdured.errors import BadUsage
 from perdured.state.submission import parse_submission
-from perdured.views import JobView
+from perdured.views import JobView, SubmittedView
 
 from .replies import FAILURES
 from .seam import TheService
@@ -38,7 +38,7 @@ async def list_jobs(
 
 
 @router.post("/v1/jobs", status_code=201, summary="Submit a job; durable once this answers")
-async def submit_job(request: SubmitRequest, service: TheService) -> JobView:
+async def submit_job(request: SubmitRequest, service: TheService) -> SubmittedView:
     if not Path(request.workdir).is_absolute():
         todo = "Send the folder of the spec's file, or the folder in which the command is to run."
         raise BadUsage("The workdir is not absolute.", f"It is {request.workdir!r}.", todo)

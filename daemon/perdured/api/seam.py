@@ -10,7 +10,7 @@ from fastapi import Depends, Request
 
 from perdured.state.registry import StoredEvent
 from perdured.state.submission import Submission
-from perdured.views import CheckpointView, JobView
+from perdured.views import CheckpointView, JobView, SubmittedView
 
 Wish = Literal["stop", "resume", "restart", "park", "remove", "save"]
 
@@ -18,7 +18,7 @@ Wish = Literal["stop", "resume", "restart", "park", "remove", "save"]
 class Service(Protocol):
     """A `ref` is a job's id, a unique prefix of it, or its name; a wrong one raises NoSuchJob or AmbiguousJob."""
 
-    async def submit(self, submission: Submission) -> JobView: ...
+    async def submit(self, submission: Submission) -> SubmittedView: ...
 
     def list_jobs(self, *, everything: bool) -> list[JobView]: ...
 

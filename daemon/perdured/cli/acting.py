@@ -10,6 +10,7 @@ from perdured.client import Client
 from perdured.wire import Job, Wish
 
 from .follow import is_at_rest, wait_for_jobs
+from .output import print_json
 from .text import STATE_COLOURS, Cell, clean, paint
 
 IsDone = Callable[[Job, Job], bool]
@@ -28,14 +29,25 @@ def has_saved(before: Job, now: Job) -> bool:
     return (now["checkpoint"] is not None and now["checkpoint"] != before["checkpoint"]) or is_at_rest(now)
 
 
-def ask_and_wait(client: Client, refs: Sequence[str], wish: Wish, is_done: IsDone | None) -> None:
+def ask_and_tell(
+    client: Client, refs: Sequence[str], wish: Wish, is_done: IsDone | None, *, as_json: bool = False
+) -> None:
+    """What became of the jobs: a line each, or with `as_json` the jobs as `perdure ps --json` prints them."""
+    jobs = ask_and_wait(client, refs, wish, is_done)
+    if as_json:
+        print_json({"schema": 1, "jobs": jobs})
+        return
+    for job in jobs:
+        click.echo(_describe(job, is_asked_only=is_done is None))
+
+
+def ask_and_wait(client: Client, refs: Sequence[str], wish: Wish, is_done: IsDone | None) -> list[Job]:
     """Asks all first, so that they do it side by side. A wrong reference is noticed before anything is asked."""
     before = {job["id"]: job for job in [client.show(ref) for ref in refs]}
     jobs = [client.ask(id, wish) for id in before]
-    if is_done is not None:
-        jobs = wait_for_jobs(client, list(before), lambda job: is_done(before[job["id"]], job))
-    for job in jobs:
-        click.echo(_describe(job, is_asked_only=is_done is None))
+    if is_done is None:
+        return jobs
+    return wait_for_jobs(client, list(before), lambda job: is_done(before[job["id"]], job))
 
 
 def _describe(job: Job, *, is_asked_only: bool) -> str:

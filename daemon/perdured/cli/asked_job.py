@@ -48,7 +48,7 @@ _OPTIONS = (
     click.option("--name", metavar="NAME", help="The job's name; by default that of the script."),
     click.option("--workdir", metavar="DIR", help="Where the command runs; by default here."),
     click.option("--env", "env", multiple=True, metavar="K=V", help="Set a variable, besides those of this shell."),
-    click.option("--fresh-start", is_flag=True, help="Start from nothing when no checkpoint is valid."),
+    click.option("--fresh-start", is_flag=True, help="Begin at step 0; checkpoints that are there are set aside."),
     click.option("--checkpoint-dir", "checkpoint__dir", metavar="DIR", help="Where checkpoints lie [checkpoints]."),
     click.option("--every", "checkpoint__every", metavar="EVERY", help='How often: "auto", "10min", "500 steps".'),
     click.option("--keep", "checkpoint__keep", type=int, metavar="N", help="How many checkpoints to keep [3]."),

@@ -11,7 +11,7 @@ _ANSWER_WITHIN = 0.2
 """Seconds. Whoever presses the tabulator is waiting."""
 
 
-def complete_jobs(settings: Settings, incomplete: str) -> list[str]:
+def list_words(settings: Settings, incomplete: str) -> list[str]:
     """The names that begin so, and the ids of jobs whose name does not tell them apart."""
     try:
         jobs = Client(settings.socket_path, timeout=_ANSWER_WITHIN).list_jobs(everything=True)

@@ -41,7 +41,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "rm": "Forget a job; its checkpoints stay.",
     },
     "Checkpoints": {
-        "checkpoints": "List a job's checkpoints.",
+        "checkpoints": "List a job's checkpoints, or those in a directory.",
         "verify": "Check every byte of a checkpoint.",
         "export": "Write a checkpoint as a plain .pth or .safetensors.",
     },

@@ -77,11 +77,11 @@ def terminal_width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def _complete_jobs(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
-    from .complete import complete_jobs
+def complete_jobs(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    from .complete import list_words
 
-    return complete_jobs(context.find_object(Settings) or Settings(), incomplete)
+    return list_words(context.find_object(Settings) or Settings(), incomplete)
 
 
-job_argument = click.argument("job", metavar="JOB", shell_complete=_complete_jobs)
-jobs_argument = click.argument("jobs", metavar="JOB…", nargs=-1, required=True, shell_complete=_complete_jobs)
+job_argument = click.argument("job", metavar="JOB", shell_complete=complete_jobs)
+jobs_argument = click.argument("jobs", metavar="JOB…", nargs=-1, required=True, shell_complete=complete_jobs)

@@ -10,7 +10,7 @@ import re
 import signal
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from .units import parse_duration, parse_size
 
@@ -74,7 +74,10 @@ def _read_interval(value: object) -> object:
         return Interval()
     if isinstance(value, str):
         steps = re.fullmatch(r"\s*([1-9]\d*)\s*steps?\s*", value)
-        return Interval(steps=int(steps.group(1))) if steps else Interval(seconds=parse_duration(value))
+        try:
+            return Interval(steps=int(steps.group(1))) if steps else Interval(seconds=parse_duration(value))
+        except ValidationError as error:
+            raise ValueError("no such interval") from error
     return value
 
 
@@ -132,7 +135,10 @@ def _read_backoff(value: object) -> object:
     first, dots, longest = value.partition("..")
     if not dots:
         raise ValueError("not a range")
-    return Backoff(first=parse_duration(first), longest=parse_duration(longest))
+    try:
+        return Backoff(first=parse_duration(first), longest=parse_duration(longest))
+    except ValidationError as error:  # which would be told of the two numbers, not of the text that was written
+        raise ValueError("no such range") from error
 
 
 class Restart(Section):
@@ -232,6 +238,8 @@ def list_unserved(spec: Spec) -> list[str]:
         "resources.gpus: GPUs are not assigned yet; set CUDA_VISIBLE_DEVICES in `env`": spec.resources.gpus,
         "resources.memory: memory is not limited yet": spec.resources.memory,
         'ranks: only one process is started; use command = ["torchrun", …]': (ranks.per_node, ranks.nodes) != (1, "1"),
+        "standby: the next attempt is not started ahead yet": "standby" in spec.model_fields_set
+        and spec.standby.enabled,
         "notify.urls: no notifications are sent yet": spec.notify.urls,
     }
     return [text for text, is_asked in asked.items() if is_asked]

@@ -22,7 +22,7 @@ from .stage import Scale, Stage, check_torch, find_script
 from .table import HEADINGS, format_table, list_rows
 
 
-@click.command("demo")
+@click.command("demo", context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--keep", is_flag=True, help="Keep the folder with logs and checkpoints.")
 def command(*, keep: bool) -> int:
     """Train a GPT on Python's own sources, twice at the same time: alone, and under Perdure while everything breaks.

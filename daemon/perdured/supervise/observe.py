@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from perdured.contract import environment
-from perdured.contract.checkpoint.store import list_checkpoints
+from perdured.contract.checkpoint.store import Listed, list_checkpoints
 from perdured.contract.checkpoint.verify import verify_checkpoint
 from perdured.core.observation import Absent, AttemptSeen, CheckpointSeen, Ended, Held, Lost, Observation, Unverifiable
 from perdured.keeper.records import load_want
 from perdured.processes import observe_attempt
 from perdured.state.paths import StateDir
+from perdured.views import CheckpointView, describe_checkpoint
 
 from .job import Job
 
@@ -64,6 +65,19 @@ def observe_newest_checkpoint(root: Path, suspects: Collection[str] = ()) -> Che
         if verdict.is_valid and verdict.manifest is not None and verdict.manifest.facts.healthy:
             return CheckpointSeen(step=listed.step, path=str(listed.path), committed_at=listed.committed_at)
     return None
+
+
+def describe_checkpoints(root: Path) -> list[CheckpointView]:
+    """Newest first. Nothing is hashed."""
+    return [_describe_checkpoint(listed) for listed in list_checkpoints(root)]
+
+
+def _describe_checkpoint(listed: Listed) -> CheckpointView:
+    verdict = verify_checkpoint(listed.path, hashes=False)
+    manifest = verdict.manifest
+    size = sum(file.length for file in manifest.files) if manifest else 0
+    healthy = manifest.facts.healthy if manifest else None
+    return describe_checkpoint(listed, size=size, healthy=healthy, valid=verdict.is_valid)
 
 
 class Resumed(NamedTuple):

@@ -6,31 +6,30 @@ and the job's loop fulfils it, also after a restart of the daemon.
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
 
 from perdured.clock import Clock
-from perdured.contract.checkpoint.store import Listed, list_checkpoints
-from perdured.contract.checkpoint.verify import verify_checkpoint
 from perdured.contract.durable import make_directories, write_file
 from perdured.core.events import Event
 from perdured.core.policy import wish_on_return
 from perdured.core.record import JobRecord, Wish
 from perdured.core.spec import list_unserved
-from perdured.errors import AmbiguousJob, BadUsage, NoSuchJob, WrongState
+from perdured.errors import BadUsage, WrongState
 from perdured.state.paths import StateDir
 from perdured.state.registry import Registry, StoredEvent
 from perdured.state.submission import Submission
-from perdured.views import CheckpointView, JobView, Place, describe_checkpoint, describe_job, log_of
+from perdured.views import CheckpointView, JobView, Place, SubmittedView, describe_job, log_of
 
 from .effects import make_job_id
 from .ground import find_fault
 from .job import Job
 from .loop import Loop
+from .observe import describe_checkpoints
+from .references import find_job
 
 Ask = Literal["stop", "resume", "restart", "park", "remove", "save"]
 
@@ -63,7 +62,7 @@ class Service:
         """Leaves the jobs to their keepers."""
         await self._loop.close()
 
-    async def submit(self, submission: Submission) -> JobView:
+    async def submit(self, submission: Submission) -> SubmittedView:
         """A new job: durable, with its environment, before it returns. Raises BadUsage where it could never run."""
         fault = find_fault(submission)
         if fault is not None:
@@ -71,11 +70,12 @@ class Service:
         self._refuse_shared_checkpoints(submission)
         record = JobRecord(id=make_job_id(), name=submission.spec.job_name, submitted_at=self._clock())
         self._save_submission(submission, record.id)
-        notes = [Event(kind="note", text=text) for text in list_unserved(submission.spec)]
-        self._loop.journal.save_submission(submission, record, [Event(kind="submitted", text="submitted"), *notes])
+        notes = list_unserved(submission.spec)
+        events = [Event(kind="submitted", text="submitted"), *(Event(kind="note", text=text) for text in notes)]
+        self._loop.journal.save_submission(submission, record, events)
         job = Job(submission, record)
         self._loop.add(job)
-        return self._describe(job)
+        return SubmittedView(**dict(self._describe(job)), notes=notes)
 
     def list_jobs(self, *, everything: bool) -> list[JobView]:
         """Oldest first; those at rest only if asked for, or if they failed or were stopped and wait for somebody."""
@@ -132,7 +132,7 @@ class Service:
             seen = await self.wait_for_change(seen)
 
     def checkpoints(self, ref: str) -> list[CheckpointView]:
-        return [_describe_checkpoint(c) for c in list_checkpoints(self._find(ref).submission.checkpoint_dir)]
+        return describe_checkpoints(self._find(ref).submission.checkpoint_dir)
 
     def events(self, after: int, ref: str | None = None) -> list[StoredEvent]:
         return self._loop.journal.load_events(after, self._find(ref).id if ref is not None else None)
@@ -154,17 +154,7 @@ class Service:
         return None
 
     def _find(self, ref: str) -> Job:
-        """By id, by name (the newest of several), or by a prefix of the id that fits only one."""
-        jobs = self._loop.jobs
-        named = [job for job in jobs.values() if job.record.name == ref]
-        fitting = [job for id, job in jobs.items() if ref and id.startswith(ref)]
-        if ref in jobs:
-            return jobs[ref]
-        if named:
-            return named[-1]
-        if len(fitting) == 1:
-            return fitting[0]
-        raise _ambiguous(ref, fitting) if fitting else _missing(ref, jobs.values())
+        return find_job(self._loop.jobs, ref)
 
     def _ask_save(self, job: Job) -> None:
         if job.link is None or job.status is None or job.status.step is None:
@@ -214,23 +204,3 @@ def _refuse_nonsense(record: JobRecord, wish: Ask) -> None:
         raise WrongState(f"Job {record.id} is done.", "It succeeded, so there is nothing to resume.", todo)
     if wish == "resume" and state in ("running", "starting", "saving", "queued") and record.wish == "run":
         raise WrongState(f"Job {record.id} is {state}.", "It needs no resuming.", f"perdure show {record.id}")
-
-
-def _ambiguous(ref: str, fitting: Iterable[Job]) -> AmbiguousJob:
-    names = ", ".join(f"{job.id} ({job.record.name})" for job in fitting)
-    return AmbiguousJob(f'"{ref}" fits several jobs.', f"They are {names}.", "Give more letters of the id.")
-
-
-def _missing(ref: str, jobs: Iterable[Job]) -> NoSuchJob:
-    known = [word for job in jobs for word in (job.id, job.record.name)]
-    near = difflib.get_close_matches(ref, known, n=1)
-    todo = f"Did you mean {near[0]}?" if near else "`perdure ps --all` lists all jobs."
-    return NoSuchJob(f'There is no job "{ref}".', "No id, name or prefix of an id is like it.", todo)
-
-
-def _describe_checkpoint(listed: Listed) -> CheckpointView:
-    verdict = verify_checkpoint(listed.path, hashes=False)
-    manifest = verdict.manifest
-    size = sum(file.length for file in manifest.files) if manifest else 0
-    healthy = manifest.facts.healthy if manifest else None
-    return describe_checkpoint(listed, size=size, healthy=healthy, valid=verdict.is_valid)

@@ -1,37 +1,66 @@
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
 
 import click
 
 from perdured.cli.output import print_json, print_lines, say
-from perdured.cli.settings import Settings, job_argument, json_option, pass_settings, place_options
+from perdured.cli.settings import Settings, complete_jobs, json_option, pass_settings, place_options
 from perdured.cli.text import Cell, format_age, format_table, header, parse_time
 from perdured.core.units import human_size
+from perdured.errors import BadUsage, NoDaemon, NoSuchJob
 from perdured.wire import Checkpoint
 
 _VALID = {True: Cell("yes", "green"), False: Cell("no", "bright_red"), None: Cell("unknown", "yellow")}
 
 
 @click.command("checkpoints")
-@job_argument
+@click.argument("where", metavar="JOB|DIR", shell_complete=complete_jobs)
 @json_option
 @place_options
 @pass_settings
-def command(settings: Settings, job: str, *, as_json: bool) -> None:
-    """List a job's checkpoints, newest first.
+def command(settings: Settings, where: str, *, as_json: bool) -> None:
+    """List the checkpoints of a job, or those in a directory, newest first.
 
-    VALID says that the commit, the manifest and the sizes agree; `perdure verify PATH` reads every byte.
+    DIR needs no daemon: it is what has a slash in it, or is there and is no job. VALID says that the commit, the
+    manifest and the sizes agree; `perdure verify PATH` reads every byte.
     """
-    client = settings.connect()
-    checkpoints = client.list_checkpoints(job)
+    checkpoints, root = _find(settings, where)
     if as_json:
         print_json({"schema": 1, "checkpoints": checkpoints})
     elif checkpoints:
         print_lines(format_checkpoints(checkpoints, time.time()))
     else:
-        say(f"Job {job} has no checkpoint in {client.show(job)['checkpoint_dir']} yet.")
+        say(f"There is no checkpoint in {root} yet.")
+
+
+def _find(settings: Settings, where: str) -> tuple[list[Checkpoint], str]:
+    """The checkpoints, and where they lie."""
+    if os.sep in where or where in (os.curdir, os.pardir):
+        return _list_directory(where), where
+    client = settings.connect()
+    try:
+        return client.list_checkpoints(where), client.show(where)["checkpoint_dir"]
+    except (NoDaemon, NoSuchJob):
+        if not Path(where).is_dir():
+            raise
+        return _list_directory(where), where
+
+
+def _list_directory(where: str) -> list[Checkpoint]:
+    from perdured.supervise.observe import describe_checkpoints
+
+    try:
+        os.listdir(where)  # what is not there would be listed as empty
+        views = describe_checkpoints(Path(where).absolute())
+    except OSError as error:
+        todo = "Give a job, or the folder with its checkpoints: `checkpoint.dir` of the spec."
+        raise BadUsage(f"{where} cannot be listed.", f"{error.strerror}.", todo) from None
+    return [cast(Checkpoint, view.model_dump(mode="json")) for view in views]
 
 
 def format_checkpoints(checkpoints: Sequence[Checkpoint], now: float) -> list[str]:

@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from perdured.cli.output import say
+from perdured.cli.output import print_json, say
+from perdured.cli.settings import json_option
 from perdured.cli.torch_python import find_torch_python, run_module
 from perdured.cli.verifying import UNHEALTHY, BrokenCheckpoint, Finding, find_targets, verify_target
 from perdured.contract.durable import write_buffers
@@ -23,7 +24,8 @@ _TENSORS = "tensors.safetensors"
 @click.option("--all", "everything", is_flag=True, help="Every tensor of the checkpoint, each under its place in it.")
 @click.option("-f", "--force", is_flag=True, help="Replace OUT if it is there.")
 @click.option("--python", type=click.Path(path_type=Path), metavar="PYTHON", help="A Python with torch to do it with.")
-def command(path: Path, out: Path, *, force: bool, python: Path | None, **part: Any) -> None:
+@json_option
+def command(path: Path, out: Path, *, force: bool, python: Path | None, as_json: bool, **part: Any) -> None:
     """Write a checkpoint as one plain file.
 
     OUT.pth holds all of it, for torch.load; OUT.safetensors the model alone, under its own names. PATH is a checkpoint,
@@ -40,7 +42,10 @@ def command(path: Path, out: Path, *, force: bool, python: Path | None, **part: 
         _copy(source / _TENSORS, out)
     else:
         run_module(find_torch_python(python), "perdure.export", [str(source), str(out), *flags])
-    say(f"Wrote {out} from {source}")
+    if as_json:
+        print_json({"schema": 1, "path": str(out), "source": str(source)})
+    else:
+        say(f"Wrote {out} from {source}")
 
 
 def _format_part(*, only: str | None, everything: bool) -> list[str]:

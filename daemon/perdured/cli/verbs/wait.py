@@ -4,15 +4,17 @@ import click
 
 from perdured.cli.duration import DURATION
 from perdured.cli.follow import is_at_rest, wait_for_jobs
-from perdured.cli.settings import Settings, jobs_argument, pass_settings, place_options
+from perdured.cli.output import print_json
+from perdured.cli.settings import Settings, jobs_argument, json_option, pass_settings, place_options
 
 
 @click.command("wait")
 @jobs_argument
 @click.option("--timeout", type=DURATION, metavar="S", help='Give up after so many seconds (or "10min"), with 124.')
+@json_option
 @place_options
 @pass_settings
-def command(settings: Settings, jobs: tuple[str, ...], timeout: float | None) -> int:
+def command(settings: Settings, jobs: tuple[str, ...], *, timeout: float | None, as_json: bool) -> int:
     """Wait until jobs have come to rest, and exit as the job did.
 
     Its exit code, 128 + n for signal n, 75 when it was stopped with a checkpoint. Of several jobs: the first status in
@@ -20,5 +22,8 @@ def command(settings: Settings, jobs: tuple[str, ...], timeout: float | None) ->
     """
     client = settings.connect()
     ids = [client.show(job)["id"] for job in jobs]
-    statuses = [job["exit_status"] for job in wait_for_jobs(client, ids, is_at_rest, timeout)]
+    ended = wait_for_jobs(client, ids, is_at_rest, timeout)
+    if as_json:
+        print_json({"schema": 1, "jobs": ended})
+    statuses = [job["exit_status"] for job in ended]
     return next((status for status in statuses if status), 0)
