@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from . import __version__
@@ -28,6 +29,10 @@ from .state.home import open_state
 from .supervise.service import Service
 
 _log = logging.getLogger("perdured")
+_SIGNALS = (
+    "SIGTERM and SIGINT end the daemon as --on-stop says. SIGHUP is ignored, so that it outlives the terminal in which "
+    "it was started; there is nothing to reload."
+)
 _AFTER_THE_GRACE = 60.0
 """Seconds that killing a tree, recording its end and closing may take on a machine that is busy going down."""
 
@@ -35,17 +40,21 @@ _AFTER_THE_GRACE = 60.0
 def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="perdured: %(message)s")
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    # By a handler and not SIG_IGN, which every job would inherit.
+    signal.signal(signal.SIGHUP, lambda _number, _frame: None)
     try:
         return asyncio.run(_serve(_read_config(arguments)))
     except PerdureError as error:
         print(f"perdured: {error}", file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt:
+        _log.info("SIGINT: ending; the jobs run on")
         return 130
 
 
 def _read_config(arguments: Sequence[str] | None) -> Config:
-    parser = argparse.ArgumentParser("perdured", description="Supervises training jobs. See `perdure --help`.")
+    about = "Supervises training jobs. See `perdure --help`."
+    parser = argparse.ArgumentParser("perdured", description=about, epilog=_SIGNALS)
     parser.add_argument("--state-dir", type=Path, metavar="D", help="where jobs and their history are kept")
     parser.add_argument("--socket", type=Path, metavar="S", help="where the command line and other clients connect")
     parser.add_argument("--config", type=Path, metavar="F", help="a TOML file with state_dir, socket, on_stop")
@@ -67,8 +76,9 @@ async def _serve(config: Config) -> int:
         await service.start()
         try:
             await _work_until_stopped(service, listener, Spool(state.spool, service))
-            if config.on_stop == "park" or (config.on_stop == "auto" and is_machine_going_down()):
-                await _park(service)
+            why = _find_reason_to_park(config)
+            if why is not None:
+                await _park(service, why)
         finally:
             notify_stopping("leaving the jobs to their keepers")
             await service.close()
@@ -78,8 +88,7 @@ async def _serve(config: Config) -> int:
 
 async def _work_until_stopped(service: Service, listener: socket.socket, spool: Spool) -> None:
     stopped = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    _obey_signals(stopped)
     work = [
         asyncio.create_task(_serve_clients(service, listener), name="api"),
         asyncio.create_task(spool.run(), name="spool"),
@@ -96,6 +105,18 @@ async def _work_until_stopped(service: Service, listener: socket.socket, spool: 
         task.result()  # a part that failed ends the daemon with its error, and systemd starts it again
 
 
+def _obey_signals(stopped: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+
+    def stop(number: signal.Signals) -> None:
+        _log.info("%s: ending", number.name)
+        stopped.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, partial(stop, number))
+    loop.add_signal_handler(signal.SIGHUP, _log.info, "SIGHUP is ignored; the daemon and its jobs go on")
+
+
 async def _serve_clients(service: Service, listener: socket.socket) -> None:
     """Imported in a thread of its own, so that the jobs, all adopted sooner than that, need not wait; clients do."""
     server = await asyncio.to_thread(importlib.import_module, "perdured.api.server")
@@ -110,10 +131,16 @@ async def _feed_watchdog() -> None:
         notify_watchdog()
 
 
-async def _park(service: Service) -> None:
-    _log.info("the machine is going down: every job is asked to save")
-    notify_stopping("the machine is going down: the jobs save", within=service.longest_grace() + _AFTER_THE_GRACE)
-    await service.ask_all_to_park()
+def _find_reason_to_park(config: Config) -> str | None:
+    if config.on_stop == "park":
+        return "the daemon was told to stop"
+    return "the machine is going down" if config.on_stop == "auto" and is_machine_going_down() else None
+
+
+async def _park(service: Service, why: str) -> None:
+    _log.info("%s: every job is asked to save", why)
+    notify_stopping(f"{why}: the jobs save", within=service.longest_grace() + _AFTER_THE_GRACE)
+    await service.ask_all_to_park(why)
     await service.wait_until_all_rest()
 
 

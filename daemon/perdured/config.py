@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import difflib
+import json
 import sys
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .errors import BadUsage
 from .state.paths import default_socket_path, default_state_dir
@@ -29,9 +31,9 @@ class Config(NamedTuple):
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    state_dir: Path | None = None
-    socket: Path | None = None
-    on_stop: OnStop | None = None
+    state_dir: Path | None = Field(None, description="a path")
+    socket: Path | None = Field(None, description="a path")
+    on_stop: OnStop | None = Field(None, description='"leave", "park" or "auto"')
 
 
 def load_config(given: argparse.Namespace) -> Config:
@@ -52,5 +54,14 @@ def _load_file(path: Path) -> _File:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadUsage(f"The config {path} is not TOML.", str(error), todo) from None
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        wrong = "; ".join(_say_wrong(str(each["loc"][0]), each["input"]) for each in error.errors())
         raise BadUsage(f"The config {path} has errors.", wrong, todo) from None
+
+
+def _say_wrong(key: str, found: object) -> str:
+    """As for a spec: what was found, and what would be right."""
+    field = _File.model_fields.get(key)
+    if field is not None:
+        return f"{key}: found {json.dumps(found, default=str)}; it must be {field.description}"
+    near = difflib.get_close_matches(key, _File.model_fields, n=1)
+    return f'{key}: unknown key; did you mean "{near[0]}"?' if near else f"{key}: unknown key"

@@ -68,6 +68,20 @@ def test_jobs_survive_the_orderly_end_of_the_daemon(daemon: Daemon, tmp_path: Pa
     assert daemon.wait_for_state(job, "running")["attempts"][-1]["pid"] == pid
 
 
+def test_a_closed_terminal_does_not_end_the_daemon_and_each_end_by_a_signal_leaves_a_line(daemon: Daemon) -> None:
+    """`perdured &` is what the README begins with; the jobs must not go unsupervised when the window is closed."""
+    assert daemon.process is not None
+    daemon.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: "SIGHUP is ignored" in daemon.log.read_text(), "the daemon to say so")
+    assert daemon.process.poll() is None
+    daemon.client.health()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        daemon.kill(number)
+        assert f"{number.name}: ending" in daemon.log.read_text()
+        assert daemon.process.returncode == 0
+        daemon.start()
+
+
 def test_parked_jobs_go_on_with_the_next_start(daemon: Daemon, tmp_path: Path) -> None:
     """`--on-stop park`: as at the shutdown of the machine."""
     work = tmp_path / "work"
@@ -82,6 +96,8 @@ def test_parked_jobs_go_on_with_the_next_start(daemon: Daemon, tmp_path: Path) -
     assert daemon.run("wait", job, "--timeout", "30").returncode == 0
     numbers = [int(line) for line in (work / "steps.txt").read_text().splitlines() if line.isdecimal()]
     assert numbers == list(range(1, 61))
+    told = [event["text"] for event in daemon.client.list_all_events(job)[0] if event["kind"] == "asked"]
+    assert told == ["the daemon was told to stop: asked to park", "the daemon is back: going on"]
 
 
 def test_after_a_reboot_jobs_go_on_from_their_newest_checkpoint(daemon: Daemon, tmp_path: Path) -> None:

@@ -65,8 +65,9 @@ def test_relative_places_are_made_absolute(tmp_path: Path, monkeypatch: pytest.M
     [
         (b"state_dir = \n", "is not TOML", "line 1"),
         (b"\xff\xfe", "is not TOML", "utf-8"),
-        (b"on_stop = 'never'", "has errors", "on_stop"),
-        (b"statedir = '/x'", "has errors", "statedir"),
+        (b"on_stop = 'never'", "has errors", 'on_stop: found "never"; it must be "leave", "park" or "auto"'),
+        (b"state_dri = '/x'", "has errors", 'state_dri: unknown key; did you mean "state_dir"?'),
+        (b"zzz = 1", "has errors", "zzz: unknown key"),
         (b"state_dir = 3\nsocket = 4", "has errors", "socket"),
     ],
 )

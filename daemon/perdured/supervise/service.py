@@ -50,13 +50,13 @@ class Service:
         self._loop = Loop(state, registry, clock)
 
     async def start(self, *, resume_parked: bool = True) -> None:
-        """Takes up every job that the registry knows. What was parked goes on: the machine is back."""
+        """Takes up every job that the registry knows. What was parked goes on: there is a daemon again."""
         for submission, record in self._registry.load_jobs():
             job = Job(submission, record)
             self._loop.add(job)
             wish = wish_on_return(record)
             if wish != record.wish and (resume_parked or not record.is_resting):
-                self._loop.wish(job, wish, Event(kind="asked", text="the machine is back: going on"))
+                self._loop.wish(job, wish, Event(kind="asked", text="the daemon is back: going on"))
 
     async def close(self) -> None:
         """Leaves the jobs to their keepers."""
@@ -103,11 +103,11 @@ class Service:
         if link is not None:
             link.ask_stop("stop", 0.0)
 
-    async def ask_all_to_park(self) -> None:
-        """The machine is going away: every job saves and waits for the next start of the daemon."""
+    async def ask_all_to_park(self, why: str) -> None:
+        """Every job saves and waits for the next start of the daemon."""
         for job in self._loop.jobs.values():
             if not job.record.is_resting:
-                self._loop.wish(job, "park", Event(kind="asked", text="the machine is going down: asked to park"))
+                self._loop.wish(job, "park", Event(kind="asked", text=f"{why}: asked to park"))
 
     def longest_grace(self) -> float:
         """Seconds: the longest that a job which does not rest now may take to save, once it is asked to."""
