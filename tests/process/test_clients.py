@@ -16,7 +16,6 @@ from perdured.keeper import records
 from perdured.keeper.clients import MAX_CLIENTS
 from perdured.processes import start_keeper
 from support.processes import (
-    CEILING,
     Daemon,
     Peer,
     get_run,
