@@ -32,9 +32,8 @@ from perdured.contract.checkpoint import (
     retain,
     verify_checkpoint,
 )
-from perdured.contract.checkpoint.layout import QUARANTINE
+from perdured.contract.checkpoint.layout import LOCK, QUARANTINE
 
-LOCK = ".lock"
 _WAIT_SECONDS = 5.0  # for a former process that is still saving
 _held: set[str] = set()
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from perdured.contract import environment
 from perdured.contract.checkpoint.commit import commit_checkpoint
-from perdured.contract.checkpoint.layout import COMMIT, QUARANTINE
+from perdured.contract.checkpoint.holding import find_holder
+from perdured.contract.checkpoint.layout import COMMIT, LOCK, QUARANTINE
 from perdured.contract.checkpoint.store import list_checkpoints, quarantine
 from perdured.core.actions import Launch
 from perdured.core.cause import Cause
@@ -99,7 +104,34 @@ def test_a_full_disk_is_refused_for_now(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(100, 100, 4096))
     refused = refusal_of(prepare(tmp_path))
     assert not refused.permanent
-    assert "4 KiB are free" in refused.why
+    assert "4.0 KiB are free" in refused.why
+    assert "16 MiB are needed" in refused.why
+
+
+def test_a_directory_that_another_process_writes_to_is_refused_for_now(tmp_path: Path, root: Path) -> None:
+    """A job of a daemon, a `perdure run`, a plain script: the second would fall, be started again, and fall."""
+    root.mkdir()
+    with holding(root) as pid:
+        assert find_holder(root) == pid
+        refused = refusal_of(prepare(tmp_path))
+        assert not refused.permanent
+        assert refused.why.startswith(f"process {pid} writes its checkpoints to {root}")
+    assert find_holder(root) is None
+    ground_of(prepare(tmp_path))
+
+
+@contextmanager
+def holding(root: Path) -> Iterator[int]:
+    """Another process that holds the directory as a `perdure.Run` does."""
+    code = (
+        "import fcntl, sys; file = open(sys.argv[1], 'w'); fcntl.lockf(file, fcntl.LOCK_EX)\n"
+        "print(flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code, str(root / LOCK)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"\n"
+        yield process.pid
 
 
 # Where it resumes from ------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from perdured.contract import environment
+from perdured.contract.checkpoint.holding import find_holder
 from perdured.contract.checkpoint.layout import QUARANTINE
 from perdured.contract.checkpoint.reasons import forgive_lost
 from perdured.contract.checkpoint.store import Choice, choose_checkpoint, list_checkpoints, quarantine
@@ -24,6 +25,7 @@ from perdured.core.actions import Launch
 from perdured.core.cause import Cause
 from perdured.core.events import Event
 from perdured.core.observation import Refused
+from perdured.core.units import human_size
 from perdured.state.submission import Submission
 
 from .job import Job
@@ -68,8 +70,11 @@ def find_fault(submission: Submission) -> Refused | None:
         )
     free = shutil.disk_usage(root).free
     if free < ROOM:
-        why = f"only {free >> 10} KiB are free where the checkpoints go ({root}); make room"
-        return _refuse(why, Cause.DISK_FULL)
+        room = f"only {human_size(free)} are free where the checkpoints go ({root}), and {human_size(ROOM)} are needed"
+        return _refuse(f"{room}; make room", Cause.DISK_FULL)
+    writer = find_writer(root)
+    if writer is not None:
+        return _refuse(f"{writer} writes its checkpoints to {root}; end it first, or change `checkpoint.dir`")
     return None
 
 
@@ -90,6 +95,13 @@ def probe_storage(submission: Submission) -> Refused | None:
 
 def _cause_of(error: OSError) -> Cause:
     return _CAUSES.get(error.errno or 0, Cause.REFUSED)
+
+
+def find_writer(root: Path) -> str | None:
+    """Who else writes checkpoints there, in words, be it a job of another daemon, a `perdure run` or a plain script.
+    Known limit: a program that does not use `perdure.Run` is not seen."""
+    holder = find_holder(root)
+    return None if holder is None else f"process {holder}" if holder else "a process of another container"
 
 
 def prepare_ground(job: Job, launch: Launch) -> Prepared:
@@ -118,7 +130,7 @@ def _refuse_blind_start(root: Path, choice: Choice, suspects: Sequence[str]) -> 
         why = f"no checkpoint in {root} can be resumed from: all are marked unhealthy"
         if suspects:
             why = f"no checkpoint in {root} is left but those with which attempts died ({', '.join(suspects)})"
-    todo = "bring one back, or set `fresh_start = true` to begin again at step 0"
+    todo = "bring one back and resume, or submit it again with `fresh_start = true` (--fresh-start) to begin at step 0"
     return Refused(why=f"{why}; {todo}", permanent=True)
 
 
@@ -139,7 +151,8 @@ def _set_old_ones_aside(root: Path, job: str) -> tuple[Event, ...]:
         why = f"set aside: job {job} was submitted with fresh_start = true"
         quarantine(listed.path, why, counts=False)
     forgive_lost(root, None)
-    text = f"fresh start: {len(old)} older checkpoints were set aside in {root / QUARANTINE}"
+    count = "1 older checkpoint was" if len(old) == 1 else f"{len(old)} older checkpoints were"
+    text = f"fresh start: {count} set aside in {root / QUARANTINE}"
     return (Event(kind="quarantined", text=text),) if old else ()
 
 

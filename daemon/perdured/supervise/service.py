@@ -25,7 +25,7 @@ from perdured.state.submission import Submission
 from perdured.views import CheckpointView, JobView, Place, SubmittedView, describe_job, log_of
 
 from .effects import make_job_id
-from .ground import find_fault
+from .ground import find_fault, find_writer
 from .job import Job
 from .loop import Loop
 from .observe import describe_checkpoints
@@ -64,10 +64,11 @@ class Service:
 
     async def submit(self, submission: Submission) -> SubmittedView:
         """A new job: durable, with its environment, before it returns. Raises BadUsage where it could never run."""
+        self._refuse_shared_checkpoints(submission)
         fault = find_fault(submission)
         if fault is not None:
-            raise BadUsage("The job was not submitted.", fault.why.capitalize() + ".", "Nothing was changed by it.")
-        self._refuse_shared_checkpoints(submission)
+            why = f"{fault.why[:1].upper()}{fault.why[1:]}."
+            raise BadUsage("The job was not accepted.", why, "Nothing was changed by it.")
         record = JobRecord(id=make_job_id(), name=submission.spec.job_name, submitted_at=self._clock())
         self._save_submission(submission, record.id)
         notes = list_unserved(submission.spec)
@@ -174,6 +175,13 @@ class Service:
                     "Two jobs on one checkpoint directory would resume from each other's state.",
                     f"Give this one another `checkpoint.dir`, or end the other: perdure stop {other.id}",
                 )
+        writer = find_writer(submission.checkpoint_dir)
+        if writer is not None:
+            raise WrongState(
+                f"{writer.capitalize()} already writes its checkpoints to {root}.",
+                "Two runs on one checkpoint directory would resume from each other's state.",
+                "Give this one another `checkpoint.dir`, or end the other; `perdure ps` may know it.",
+            )
 
     def _save_submission(self, submission: Submission, job: str) -> None:
         """Beside the registry, so that a lost registry loses no job. Only the owner may read it: it holds secrets."""

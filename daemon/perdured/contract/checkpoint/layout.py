@@ -5,6 +5,7 @@
     .trash-000003-<12 hex>/       one being deleted
     .seq-000008                   a claim: sequence numbers up to 8 are taken, and a lock that its writer holds
     quarantine/                   checkpoints that were set aside, each with its reason
+    .lock                         held by the `perdure.Run` that writes here
 
 Ordered by (step, seq), never by time: clocks jump. Anything else in the directory is somebody else's and stays.
 """
@@ -17,6 +18,7 @@ from typing import NamedTuple
 MANIFEST = "MANIFEST.json"
 COMMIT = "COMMIT"
 QUARANTINE = "quarantine"
+LOCK = ".lock"
 FORMAT_VERSION = 1
 CHUNK_SIZE = 16 << 20
 
