@@ -25,6 +25,7 @@ from pathlib import Path
 from .clock import start_clock
 from .contract import exits
 from .core.events import Event
+from .core.record import UNDER_WAY
 from .state.home import open_state
 from .state.submission import Submission
 from .supervise.service import Ask, Service
@@ -64,7 +65,7 @@ async def _run(submission: Submission, output: Output, state_dir: Path) -> int:
         await service.start(resume_parked=False)
         try:
             seen = registry.last_event()
-            job = await _take_up(service, submission)
+            job = await _take_up(service, submission, output)
             _obey_signals(service, job)
             await _show_until_end(service, job, output, seen)
             status = service.show(job).exit_status
@@ -73,7 +74,7 @@ async def _run(submission: Submission, output: Output, state_dir: Path) -> int:
             await service.close()
 
 
-async def _take_up(service: Service, submission: Submission) -> str:
+async def _take_up(service: Service, submission: Submission, output: Output) -> str:
     """The id of the job to supervise: an earlier run's that had not come to its end, or a new one.
 
     A job of another spec that still runs here, since its `perdure run` was killed, has to save and end first.
@@ -84,6 +85,10 @@ async def _take_up(service: Service, submission: Submission) -> str:
         return (await service.submit(submission)).id
     if earlier.state in ("stopped", "parked"):
         await service.ask(earlier.id, "resume")
+    elif earlier.state in UNDER_WAY:
+        attempt = earlier.attempts[-1]
+        text = f"attempt {attempt.number} of an earlier `perdure run` still runs (pid {attempt.pid}); following it"
+        output.tell(Event(kind="adopted", text=text), earlier)
     return earlier.id
 
 

@@ -114,8 +114,8 @@ def describe_job(record: JobRecord, seen: Observation, place: Place, now: float)
         state=record.phase.kind,
         reason=record.reason,
         step=seen.step if seen.step is not None else record.progress,
-        total=seen.total,
-        loss=seen.loss,
+        total=seen.total if seen.step is not None else record.total,
+        loss=seen.loss if seen.step is not None else record.loss,
         restarts=max(0, len([a for a in record.attempts if a.started_at is not None]) - 1),
         attempts=[_describe_attempt(attempt) for attempt in record.attempts],
         checkpoint=NewestCheckpoint(

@@ -132,7 +132,7 @@ def test_what_ended_a_failed_job_is_on_its_page_with_what_followed() -> None:
         "  advice  take the machine out of service and restart it\n"
         "  then    gave up\n"
     ) in text
-    assert "Xid 79 (the GPU has fallen off the bus); RuntimeError: CUDA error" in text
+    assert "gpu_fault  Xid 79 (the GPU has fallen off the" in text
     assert "exit code" not in text
 
 

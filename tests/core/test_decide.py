@@ -55,6 +55,23 @@ def test_the_next_attempt_has_the_next_number_and_knows_why_it_was_needed() -> N
     assert decision.record.reason == "starting attempt 4: exit code 1"
 
 
+def test_what_was_asked_for_is_not_told_as_if_its_cause_were_the_end_before() -> None:
+    """ "starting attempt 5: done" says nothing."""
+    assert see(make_record(Queued(), attempts=4)).record.reason == "starting attempt 5: asked to run again"
+    waiting = make_record(Waiting(until=NOW + 99), wish="restart")
+    assert see(waiting).record.reason == "starting attempt 2: asked to run again"
+    restarting = see(make_record(wish="restart"), ended(75, stop_reason="restart"), saved=7).record
+    assert restarting.reason == "restarting as attempt 2: asked to restart"
+    assert see(restarting).record.reason == "starting attempt 2: asked to restart"
+
+
+def test_an_exit_with_75_is_only_told_as_saved_where_something_was_saved() -> None:
+    why = "asked to run again, with no new checkpoint"
+    for newest in (None, 7):
+        record = make_record(progress=newest)
+        assert see(record, ended(75), saved=newest).record.attempts[-1].why == why
+
+
 def test_a_started_attempt_runs_once_its_leader_is_known() -> None:
     decision = see(make_record(Starting(attempt=1)), held())
     assert decision.record.phase == Running(attempt=1)
@@ -84,6 +101,16 @@ def test_a_keeper_that_never_comes_up_is_a_failure_in_the_end() -> None:
 def test_where_the_attempt_resumed_from_is_noted_with_its_process() -> None:
     decision = decide(SPEC, make_record(Starting(attempt=1)), observed(held(), resumed_from=1200), NOW)
     assert decision.record.attempts[0].resumed_from_step == 1200
+
+
+def test_what_an_attempt_reported_last_is_kept_with_its_end() -> None:
+    told = {"step": 12, "loss": 0.5, "total": 100}
+    decision = decide(make_spec(), make_record(), observed(ended(0), saved=12).model_copy(update=told), NOW)
+    assert (decision.record.loss, decision.record.total) == (0.5, 100)
+    silent = decide(make_spec(), make_record(loss=0.5, total=100), observed(ended(1)), NOW)
+    assert (silent.record.loss, silent.record.total) == (0.5, 100), "nobody told of it: the daemon was away"
+    running = decide(make_spec(), make_record(), observed(held()).model_copy(update=told), NOW)
+    assert running.record.loss is None, "each step would be a write"
 
 
 @pytest.mark.parametrize("seen", [ended(1), lost(), orphaned(), killed(9)])
@@ -218,7 +245,7 @@ def test_exit_75_is_never_a_failure() -> None:
     for number in range(1, 30):
         record = see(record.with_attempt(make_attempt(number)).but(phase=Running(attempt=number)), ended(75)).record
         assert (record.phase.kind, record.failures) == ("waiting", 2)
-        assert record.attempts[-1].why == "saved and asked to run again"
+        assert record.attempts[-1].why == "asked to run again, with no new checkpoint"
 
 
 def test_exit_75_with_progress_restarts_at_once_and_without_backs_off() -> None:

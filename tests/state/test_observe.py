@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from perdured.core.observation import Absent, Ended, Held, Lost, Refused, Unverifiable
+from perdured.core.observation import Absent, CheckpointSeen, Ended, Held, Lost, Refused, Unverifiable
 from perdured.processes import KeeperLink, KeeperStatus
 from perdured.state.paths import StateDir
 from perdured.supervise.job import Job
@@ -38,6 +38,17 @@ def state(tmp_path: Path) -> StateDir:
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
     return make_job(tmp_path, record=make_record(id="job"))
+
+
+def test_a_job_that_outlived_its_keeper_is_at_least_where_its_newest_checkpoint_is(state: StateDir, job: Job) -> None:
+    """The keeper's last word is old by then; the loss at the checkpoint is nobody's to know."""
+    job.status, job.newest = STATUS, CheckpointSeen(step=80, path="/c/80", committed_at=NOW)
+    seen = observe(job, state)
+    assert (seen.step, seen.loss, seen.total) == (80, None, 100)
+    job.link = cast(KeeperLink, object())
+    assert observe(job, state).step == 12, "its keeper knows better"
+    job.link, job.newest = None, CheckpointSeen(step=7, path="/c/7", committed_at=NOW)
+    assert (observe(job, state).step, observe(job, state).loss) == (12, 0.5)
 
 
 def test_a_job_without_an_attempt_under_way_is_not_looked_for(state: StateDir, tmp_path: Path) -> None:

@@ -85,6 +85,20 @@ def test_the_step_is_the_one_reported_or_else_the_one_saved() -> None:
     assert describe_job(record, reported.model_copy(update={"step": 0}), PLACE, NOW).step == 0
 
 
+def test_what_was_reported_last_is_shown_when_nobody_reports_any_more() -> None:
+    """After a restart of the daemon, or of a job that was done already."""
+    record = make_record(PHASES["succeeded"], progress=80, loss=0.25, total=80)
+    shown = describe_job(record, observed(saved=80), PLACE, NOW)
+    assert (shown.step, shown.total, shown.loss) == (80, 80, 0.25)
+
+
+def test_the_loss_of_an_earlier_attempt_is_not_shown_beside_a_step_of_this_one() -> None:
+    record = make_record(progress=80, loss=0.25, total=80)
+    silent = observed(held()).model_copy(update={"step": 90})
+    shown = describe_job(record, silent, PLACE, NOW)
+    assert (shown.step, shown.total, shown.loss) == (90, None, None)
+
+
 def test_times_are_utc_and_unknown_is_null() -> None:
     record = make_record(submitted_at=0.0).with_attempt(make_attempt(started_at=1.5))
     shown = describe_job(record, observed(held(), saved=7), PLACE, NOW).model_dump()

@@ -59,6 +59,8 @@ def explain_validation(errors: Sequence[Any]) -> BadUsage:
     lines = [f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in errors]
     if any(error["type"] == "json_invalid" for error in errors):
         lines = [f"The body is not JSON: {errors[0].get('ctx', {}).get('error', 'it cannot be read')}."]
+    elif any(tuple(error["loc"]) == ("body",) for error in errors):
+        lines = ["Its body has to be a JSON object, sent with the header `Content-Type: application/json`."]
     return BadUsage("The request is wrong.", "\n".join(lines), "GET /openapi.json describes every request.")
 
 

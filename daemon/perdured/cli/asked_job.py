@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,11 +37,34 @@ class SpecOrCommand(click.Command):
         if "--" in args:
             at = args.index("--")
             ctx.meta[_COMMAND] = args[at + 1 :]
-            args = args[:at]
-        return super().parse_args(ctx, args)
+            return super().parse_args(ctx, args[:at])
+        try:
+            return super().parse_args(ctx, list(args))
+        except click.UsageError as error:
+            words = self._find_words(ctx, args)
+            if len(words) < 2 or words[0].endswith(".toml"):
+                raise
+            raise BadUsage(error.message, "A command goes after two dashes.", _did_you_mean(ctx, words)) from None
+
+    def _find_words(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """The first word that is no option, and all that follow: what was probably meant as a command."""
+        parser = self.make_parser(ctx)
+        parser.allow_interspersed_args = False
+        parser.ignore_unknown_options = True
+        options, rest, _order = parser.parse_args(list(args))
+        return [word for word in [options.get("spec"), *rest] if isinstance(word, str)]
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return ["SPEC | [OPTIONS] -- CMD …"]
+
+
+def _did_you_mean(context: click.Context, words: Sequence[str]) -> str:
+    return f"Did you mean: {context.command_path} -- {shlex.join([*_interpreter_of(words[0]), *words])}"
+
+
+def _interpreter_of(script: str) -> list[str]:
+    """What a script has to be given to; none for a program."""
+    return next(([program] for suffix, program in ((".py", "python"), (".sh", "bash")) if script.endswith(suffix)), [])
 
 
 # A double underscore separates the spec's section from its key.
@@ -82,6 +106,9 @@ def read_asked_job(context: click.Context, asked: Mapping[str, object]) -> Asked
     spec = asked["spec"]
     env = _capture_environment()
     if isinstance(spec, Path):
+        if _interpreter_of(spec.name):
+            todo = _did_you_mean(context, [str(spec)])
+            raise BadUsage(f"{spec} is a script, not a spec.", "A spec is a TOML file.", todo)
         _refuse_mixture(spec, command, options)
         return AskedJob(_read_spec(spec), spec.parent.resolve(), env)
     if not command:

@@ -23,6 +23,7 @@ from .text import (
     paint,
     parse_time,
     shorten,
+    wrap_rows,
 )
 
 SHOWN_ATTEMPTS = 10
@@ -33,8 +34,8 @@ SHOWN_TRACEBACK = 15
 def format_page(job: Job, tail: Sequence[str], ref: str, now: float, width: int | None) -> list[str]:
     """Lines about `job`; `tail` is the end of its output, `ref` what the user calls it."""
     return [
-        *_format_head(job, now),
-        *_format_attempts(job["attempts"], now),
+        *_format_head(job, now, width),
+        *_format_attempts(job["attempts"], now, width),
         *_format_evidence(job),
         *_format_tail(tail, width),
         "",
@@ -42,13 +43,13 @@ def format_page(job: Job, tail: Sequence[str], ref: str, now: float, width: int 
     ]
 
 
-def _format_head(job: Job, now: float) -> list[str]:
-    """Never cut: half a reason or half a path is of no use."""
+def _format_head(job: Job, now: float, width: int | None) -> list[str]:
+    """Never cut, only broken between words: half a reason or half a path is of no use."""
     colour = STATE_COLOURS.get(job["state"])
     title = f"{paint(Cell('●', colour))} {clean(job['name'])}  {paint(Cell(job['state'], colour))}"
     facts = {"why": clean(job["reason"]), **_wait(job, now), "id": job["id"], **_progress(job), **_places(job, now)}
     rows = [[Cell(f"  {name}", DIM), Cell(value)] for name, value in facts.items() if value]
-    return [title, *format_table(rows)]
+    return [title, *format_table(wrap_rows(rows, width))]
 
 
 def _wait(job: Job, now: float) -> dict[str, str]:
@@ -85,7 +86,7 @@ def _places(job: Job, now: float) -> dict[str, str]:
     }
 
 
-def _format_attempts(attempts: Sequence[Attempt], now: float) -> list[str]:
+def _format_attempts(attempts: Sequence[Attempt], now: float, width: int | None) -> list[str]:
     if not attempts:
         return []
     shown = attempts[-SHOWN_ATTEMPTS:]
@@ -93,7 +94,7 @@ def _format_attempts(attempts: Sequence[Attempt], now: float) -> list[str]:
     rows += [_describe_attempt(attempt, now) for attempt in shown]
     hidden = len(attempts) - len(shown)
     note = [paint(Cell(f"  ({hidden} earlier attempts are not shown; --json has all)", DIM))] if hidden else []
-    return ["", *note, *format_table(rows)]
+    return ["", *note, *format_table(rows, width)]
 
 
 def _describe_attempt(attempt: Attempt, now: float) -> list[Cell]:
@@ -165,7 +166,8 @@ def _format_tail(tail: Sequence[str], width: int | None) -> list[str]:
 def suggest(job: Job, ref: str) -> list[tuple[str, str]]:
     """The next commands somebody in front of this page may want, and what they do."""
     follow = (f"perdure logs -f {ref}", "follows its output over restarts")
-    resume = (f"perdure resume {ref}", "goes on from the newest valid checkpoint")
+    is_saved = job["checkpoint"] is not None
+    resume = (f"perdure resume {ref}", "goes on from the newest valid checkpoint" if is_saved else "starts it again")
     match job["state"]:
         case "failed":
             return [(f"perdure logs {ref}", "has all of its output"), resume]

@@ -16,6 +16,8 @@ import click
 
 GAP = 2
 """Spaces between columns."""
+_LEAST_ROOM = 20
+"""Columns. A text is not broken into lines that are shorter."""
 
 STATE_COLOURS = {
     "running": "green",
@@ -125,6 +127,21 @@ def format_table(rows: Sequence[Sequence[Cell]], width: int | None = None) -> li
     widths = [max(width_of(cell.text) for cell in column) for column in zip(*rows, strict=True)]
     room = None if width is None else max(width - sum(widths[:-1]) - GAP * (len(widths) - 1), 1)
     return [_format_row(row, widths, room) for row in rows]
+
+
+def wrap_rows(rows: Sequence[Sequence[Cell]], width: int | None) -> list[list[Cell]]:
+    """The rows with the last column broken between words into as many rows as fit `width` columns."""
+    if width is None:
+        return [list(row) for row in rows]
+    firsts = [max(width_of(cell.text) for cell in column) for column in zip(*(row[:-1] for row in rows), strict=True)]
+    room = max(width - sum(firsts) - GAP * len(firsts), _LEAST_ROOM)
+    return [part for row in rows for part in _wrap_row(row, room)]
+
+
+def _wrap_row(row: Sequence[Cell], room: int) -> list[list[Cell]]:
+    *cells, last = row
+    first, *more = [last._replace(text=part) for part in wrap(last.text, room) or [""]]
+    return [[*cells, first], *([*(Cell("") for _ in cells), part] for part in more)]
 
 
 def _format_row(row: Sequence[Cell], widths: Sequence[int], room: int | None) -> str:

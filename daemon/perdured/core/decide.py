@@ -26,13 +26,15 @@ def decide(spec: Spec, record: JobRecord, observation: Observation, now: float) 
 
 
 def _note_what_was_seen(record: JobRecord, observation: Observation) -> JobRecord:
-    """The record with the facts of the attempt under way filled in: process, start, where it resumed from. And with
-    the progress that is left where a checkpoint was stepped over."""
+    """The record with the facts of the attempt under way filled in: process, start, where it resumed from; at its end
+    what it reported last. And with the progress that is left where a checkpoint was stepped over."""
     seen, last, newest = observation.attempt, record.last_attempt, observation.checkpoint
     if record.suspects and newest is not None and record.progress is not None and newest.step < record.progress:
         record = record.but(progress=newest.step)
     if last is None or record.phase.kind not in UNDER_WAY or not isinstance(seen, Held | Orphaned | Ended | Lost):
         return record
+    if isinstance(seen, Ended | Lost) and observation.step is not None:
+        record = record.but(loss=observation.loss, total=observation.total)
     if seen.pid is None or seen.pid == last.pid:
         return record
     facts = {

@@ -30,7 +30,10 @@ def then_succeed(c: Context) -> Decision:
 
 def then_run_again(c: Context) -> Decision:
     """Exit 75 is no failure."""
-    return _go_on(c, close_attempt(c, classify_end(c.observation.attempt)))
+    end, newest = classify_end(c.observation.attempt), c.observation.checkpoint
+    if newest is None or not has_advanced(c.record, newest.step):
+        end = end.model_copy(update={"why": "asked to run again, with no new checkpoint"})
+    return _go_on(c, close_attempt(c, end))
 
 
 def then_end_as_asked(c: Context) -> Decision:

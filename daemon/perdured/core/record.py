@@ -139,6 +139,9 @@ class JobRecord(Value):
     """How many of them, since there was progress."""
     judged_after: int = 0
     """Attempts up to this one were before a restart by hand: they do not count any more."""
+    loss: float | None = None
+    total: int | None = None
+    """Loss and number of steps as last reported by an attempt that has ended; what runs now tells its own."""
     attempts: tuple[AttemptRecord, ...] = ()
     ended_at: float | None = None
 

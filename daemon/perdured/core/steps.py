@@ -13,7 +13,7 @@ from .events import Event
 from .observation import Held, Orphaned, Unverifiable
 from .policy import LONGEST_PROBE, probe_delay
 from .record import AttemptRecord, JobRecord, Queued, Running, Saving, Starting, Waiting
-from .words import say_running, say_saving
+from .words import say_running, say_saving, say_starting
 
 MAX_LAUNCHES = 3
 RECHECK = 5.0
@@ -45,11 +45,12 @@ def then_launch(c: Context) -> Decision:
     """A new attempt. The record that says so is saved before the keeper is started."""
     last = c.record.last_attempt
     number, why = (last.number + 1, last.why) if last else (1, None)
+    was_asked = last is not None and (isinstance(c.record.phase, Queued) or c.record.wish == "restart")
     record = _judge_anew(c).with_attempt(AttemptRecord(number=number))
     record = record.but(
         wish="run",
         phase=Starting(attempt=number, restart_reason=why),
-        reason=f"starting attempt {number}" + (f": {why}" if why else ""),
+        reason=say_starting(number, "asked to run again" if was_asked else why),
         ended_at=None,
     )
     launch = Launch(attempt=number, restart_reason=why, step_over=record.suspects)

@@ -30,6 +30,14 @@ def _say_exit(exit: Exit) -> str:
     return f"killed by signal {exit.signal}" if exit.signal is not None else f"exit code {exit.exit_code}"
 
 
+_ASKED = {"restart": "asked to restart", "stop": "asked to stop"}
+"""Causes that are what the keeper was told, as what somebody wanted."""
+
+
+def say_starting(attempt: int, cause: str | None) -> str:
+    return f"starting attempt {attempt}" + (f": {_ASKED.get(cause, cause)}" if cause else "")
+
+
 def say_running(attempt: int) -> str:
     return f"attempt {attempt} is running"
 
@@ -45,7 +53,8 @@ def say_waiting(record: JobRecord, delay: float, used: int, limit: int) -> str:
     since = f"no progress since step {record.progress}" if record.progress is not None else "no checkpoint yet"
     budget = f", {since} ({used} of {limit})" if used and delay else ""
     place = " from the last healthy checkpoint" if last.cause == Cause.NON_FINITE else ""
-    return f"{when} attempt {last.number + 1}{place}: {last.why or 'ended'}{budget}"
+    why = _ASKED.get(last.why or "", last.why or "ended")
+    return f"{when} attempt {last.number + 1}{place}: {why}{budget}"
 
 
 def say_stepped_over(record: JobRecord, checkpoint: str, delay: float) -> str:

@@ -30,8 +30,7 @@ def _explain_exec(want: Want, error: StartError) -> str:
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         if os.sep in command:
             return f"there is no such file (seen from {want.workdir}); correct the command or workdir"
-        path = want.env.get("PATH", os.defpath)
-        return f"no such command in PATH ({path}) of the environment the job was submitted with; give its full path"
+        return "no such command in PATH, as it was in the shell that submitted the job; give its full path"
     if error.errno == errno.EACCES:
         return f"{found or command} may not be executed by this user; chmod +x it, or name its interpreter"
     if error.errno == errno.ENOEXEC:

@@ -190,7 +190,7 @@ class Loop:
         before = job.newest
         root, suspects = job.submission.checkpoint_dir, job.record.suspects
         job.newest = await asyncio.to_thread(observe_newest_checkpoint, root, suspects)
-        if job.newest is not None and job.newest != before and job.is_under_way:
+        if job.newest is not None and job.is_under_way and (before is None or job.newest.step != before.step):
             self.journal.tell(
                 job, [Event(kind="checkpoint", text=f"step {job.newest.step} is safe", step=job.newest.step)]
             )

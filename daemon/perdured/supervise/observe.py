@@ -22,17 +22,28 @@ def observe(job: Job, state: StateDir) -> Observation:
     """All that is known of the job now. What its keeper has told is taken over reading it from the disk again."""
     seen = _observe_attempt(job, state)
     resumed = observe_resume(job.attempt_dir(state)) if not isinstance(seen, Absent) else Resumed()
-    status = job.status
+    step, loss, total = _observe_progress(job)
     return Observation(
         attempt=seen,
-        step=status.step if status else None,
-        loss=status.loss if status else None,
-        total=status.total if status else None,
+        step=step,
+        loss=loss,
+        total=total,
         checkpoint=job.newest,
         resumed_from_step=resumed.step,
         resumed_from=resumed.path,
         ground=job.ground,
     )
+
+
+def _observe_progress(job: Job) -> tuple[int | None, float | None, int | None]:
+    """Step, loss and number of steps, as the keeper tells them. A job that outlived its keeper is at least where its
+    newest checkpoint is; its loss there is not known."""
+    status, newest = job.status, job.newest
+    if status is None:
+        return None, None, None
+    if job.link is None and status.step is not None and newest is not None and newest.step > status.step:
+        return newest.step, None, status.total
+    return status.step, status.loss, status.total
 
 
 def _observe_attempt(job: Job, state: StateDir) -> AttemptSeen:

@@ -208,7 +208,8 @@ def _is_fulfilled(record: JobRecord, wish: Ask) -> bool:
 def _refuse_nonsense(record: JobRecord, wish: Ask) -> None:
     state = record.phase.kind
     if wish == "resume" and state == "succeeded":
-        todo = f"To run it once more: perdure restart {record.id}"
+        again = f"`perdure restart {record.id}` starts it once more, from its newest checkpoint; that may end at once."
+        todo = f"{again} To begin at step 0, submit it again with --fresh-start."
         raise WrongState(f"Job {record.id} is done.", "It succeeded, so there is nothing to resume.", todo)
     if wish == "resume" and state in ("running", "starting", "saving", "queued") and record.wish == "run":
         raise WrongState(f"Job {record.id} is {state}.", "It needs no resuming.", f"perdure show {record.id}")

@@ -7,8 +7,8 @@ import click
 
 from perdured.cli.follow import ask_patiently, is_at_rest
 from perdured.cli.output import print_json, print_json_line, print_lines
-from perdured.cli.settings import Settings, json_option, pass_settings, place_options
-from perdured.cli.text import DIM, Cell, clean, format_clock, format_table, parse_time
+from perdured.cli.settings import Settings, json_option, pass_settings, place_options, terminal_width
+from perdured.cli.text import DIM, Cell, clean, format_clock, format_table, parse_time, wrap_rows
 from perdured.client import Client
 from perdured.wire import Event
 
@@ -53,7 +53,7 @@ def _print_events(events: list[Event], names: Mapping[str, str], *, as_json: boo
             print_json_line(event)
     elif events:
         rows = [_describe(event, names) for event in events]
-        print_lines(format_table(rows))
+        print_lines(format_table(wrap_rows(rows, terminal_width())))
 
 
 def _describe(event: Event, names: Mapping[str, str]) -> list[Cell]:
