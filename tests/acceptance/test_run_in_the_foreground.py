@@ -75,8 +75,9 @@ def test_a_second_run_adopts_the_job_of_a_killed_one(work: Path) -> None:
     first.kill()
     first.communicate(timeout=30)
     second = start(work, "60", "--pause", "0.05")
-    second.communicate(timeout=60)
+    _, err = second.communicate(timeout=60)
     assert second.returncode == 0
+    assert "perdure: attempt 1 of an earlier `perdure run` still runs (pid " in err
     assert steps(work) == list(range(1, 61))
     assert sum(line.startswith("attempt") for line in (work / "steps.txt").read_text().splitlines()) == 1
 

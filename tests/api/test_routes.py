@@ -91,6 +91,14 @@ def test_a_relative_workdir_is_refused() -> None:
     assert "'runs'" in str(failure_of(answer)["why"])
 
 
+def test_a_body_without_its_content_type_is_told_which_header_it_needs() -> None:
+    """As `curl -d` sends it."""
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = send(FakeService(), "POST", "/v1/jobs", content=json.dumps({"spec": SPEC}), headers=headers)
+    assert answer.status_code == 400
+    assert "Content-Type: application/json" in answer.json()["error"]["why"]
+
+
 def test_a_body_that_is_no_json_says_so() -> None:
     answer = send(FakeService(), "POST", "/v1/jobs", content=b'{"spec": ', headers={"Content-Type": "application/json"})
     assert answer.status_code == 400

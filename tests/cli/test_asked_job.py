@@ -20,7 +20,7 @@ def read(*arguments: str) -> AskedJob:
     def command(context: click.Context, /, **asked: object) -> AskedJob:
         return read_asked_job(context, asked)
 
-    job = command.main(list(arguments), standalone_mode=False)
+    job = command.main(list(arguments), prog_name="submit", standalone_mode=False)
     assert isinstance(job, AskedJob)
     return job
 
@@ -92,6 +92,10 @@ def test_a_variable_that_is_no_text_is_left_out_and_named(
         (("here.toml", "--", "true"), "Either a SPEC or a command"),
         (("--name", "x", "here.toml"), "Given: name"),
         (("gone.toml",), "-- gone.toml"),
+        (("train.py",), "Did you mean: submit -- python train.py"),
+        (("python", "train.py", "a b"), "Did you mean: submit -- python train.py 'a b'"),
+        (("--name", "x", "train.py", "--lr", "3"), "Did you mean: submit -- python train.py --lr 3"),
+        (("go.sh",), "Did you mean: submit -- bash go.sh"),
         (("--env", "A", "--", "true"), "NAME=VALUE"),
         (("--env", "=A", "--", "true"), "NAME=VALUE"),
         (("--", os.fsdecode(b"\xff")), "not UTF-8"),
@@ -100,6 +104,11 @@ def test_a_variable_that_is_no_text_is_left_out_and_named(
 def test_what_cannot_be_meant_is_told_with_what_to_write_instead(arguments: tuple[str, ...], said: str) -> None:
     with pytest.raises(BadUsage, match=said.replace("(", r"\(")):
         read(*arguments)
+
+
+def test_a_wrong_option_beside_a_spec_is_not_taken_for_a_command() -> None:
+    with pytest.raises(click.UsageError, match="No such option"):
+        read("here.toml", "--nam", "x")
 
 
 def test_a_spec_that_is_no_text_is_refused(tmp_path: Path) -> None:

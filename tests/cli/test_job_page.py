@@ -48,6 +48,24 @@ def test_the_page_of_a_job_that_was_restarted(in_berlin: None) -> None:
     )
 
 
+def test_a_long_reason_is_broken_between_words_and_stands_in_its_column() -> None:
+    lines = page(make_job(reason="none of its checkpoints can be resumed from; bring one back"), width=50).splitlines()
+    assert lines[1] == "  why         none of its checkpoints can be"
+    assert lines[2] == "              resumed from; bring one back"
+
+
+def test_how_an_attempt_ended_stays_on_its_line_whatever_its_length() -> None:
+    attempt = make_attempt(ended_at="2026-11-24T10:03:09.000Z", cause="cannot start: " + "word " * 40, exit_code=None)
+    [line] = [each for each in page(make_job(attempts=[attempt]), width=90).splitlines() if "cannot start" in each]
+    assert len(line) <= 90
+    assert "word word word" in page(make_job(attempts=[attempt]), width=None)
+
+
+def test_a_job_without_a_valid_checkpoint_is_not_said_to_go_on_from_one() -> None:
+    text = page(make_job(state="failed", checkpoint=None))
+    assert "perdure resume gpt  starts it again" in text
+
+
 def test_a_job_that_has_done_nothing_yet_has_a_page_too() -> None:
     job = make_job(state="queued", reason="submitted", step=None, loss=None, attempts=[], checkpoint=None, goodput=None)
     text = page(job)

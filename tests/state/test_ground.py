@@ -5,10 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,7 +12,7 @@ import pytest
 from perdured.contract import environment
 from perdured.contract.checkpoint.commit import commit_checkpoint
 from perdured.contract.checkpoint.holding import find_holder
-from perdured.contract.checkpoint.layout import COMMIT, LOCK, QUARANTINE
+from perdured.contract.checkpoint.layout import COMMIT, QUARANTINE
 from perdured.contract.checkpoint.store import list_checkpoints, quarantine
 from perdured.core.actions import Launch
 from perdured.core.cause import Cause
@@ -24,7 +20,7 @@ from perdured.core.observation import Refused
 from perdured.supervise.ground import Ground, Prepared, find_fault, prepare_ground, probe_storage
 from support.damage import seal
 from support.disk_jobs import make_job, make_submission
-from support.stores import commit, facts_of
+from support.stores import commit, facts_of, holding
 
 FRESH = "fresh_start = true"
 
@@ -118,20 +114,6 @@ def test_a_directory_that_another_process_writes_to_is_refused_for_now(tmp_path:
         assert refused.why.startswith(f"process {pid} writes its checkpoints to {root}")
     assert find_holder(root) is None
     ground_of(prepare(tmp_path))
-
-
-@contextmanager
-def holding(root: Path) -> Iterator[int]:
-    """Another process that holds the directory as a `perdure.Run` does."""
-    code = (
-        "import fcntl, sys; file = open(sys.argv[1], 'w'); fcntl.lockf(file, fcntl.LOCK_EX)\n"
-        "print(flush=True); sys.stdin.read()"
-    )
-    command = [sys.executable, "-c", code, str(root / LOCK)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"\n"
-        yield process.pid
 
 
 # Where it resumes from ------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ A workdir that is not there keeps every launch from starting anything.
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -13,12 +14,13 @@ import pytest
 
 from perdured.clock import start_clock
 from perdured.core.record import JobRecord, Wish
-from perdured.errors import AmbiguousJob, NoSuchJob, WrongState
+from perdured.errors import AmbiguousJob, BadUsage, NoSuchJob, WrongState
 from perdured.state.paths import StateDir
 from perdured.state.registry import Registry
 from perdured.supervise.service import Service
-from support.disk_jobs import make_submission, save_submission
+from support.disk_jobs import make_job, make_submission, save_submission
 from support.jobs import PHASES, make_record
+from support.stores import commit, holding
 
 CEILING = 20.0
 
@@ -188,6 +190,45 @@ def test_the_daemon_ends_at_once_also_when_a_job_is_woken_at_that_moment(home: H
     for _ in range(5):
         home.serve(ask)
         assert home.records()["job"].phase.kind in ("stopped", "queued", "starting", "waiting")
+
+
+def test_a_directory_that_another_process_writes_to_is_refused_at_submit(home: Home, tmp_path: Path) -> None:
+    """Of whatever daemon it is, or of none: its job would fall, be started again, and fall."""
+    root = tmp_path / "work" / "checkpoints"
+    root.mkdir(parents=True)
+
+    async def submit(service: Service) -> None:
+        with holding(root) as pid, pytest.raises(WrongState, match=f"Process {pid} already writes its checkpoints to "):
+            await service.submit(make_submission(tmp_path / "work"))
+
+    home.serve(submit)
+    assert home.records() == {}
+
+
+def test_a_refusal_keeps_the_letters_of_its_units(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(100, 100, 4096))
+
+    async def submit(service: Service) -> None:
+        with pytest.raises(BadUsage, match=r"Only 4\.0 KiB are free .* 16 MiB are needed"):
+            await service.submit(make_submission(tmp_path))
+
+    home.serve(submit)
+
+
+def test_one_step_is_told_safe_once(home: Home, tmp_path: Path) -> None:
+    """A run saves at its last step, and once more at its end."""
+    job = make_job(tmp_path, record=make_record(id="job"))
+    home.put("stopped")
+
+    async def look_three_times(service: Service) -> None:
+        for step in (80, 80, 90):
+            commit(job.submission.checkpoint_dir, step)
+            job.is_newest_stale = True
+            await service._loop._refresh_checkpoints(job)
+        told = [stored.event.text for stored in service.events(0, "job") if stored.event.kind == "checkpoint"]
+        assert told == ["step 80 is safe", "step 90 is safe"]
+
+    home.serve(look_three_times)
 
 
 def test_a_job_is_found_by_id_by_name_and_by_a_prefix_that_fits_only_one(home: Home) -> None:

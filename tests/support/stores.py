@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from perdured.contract.checkpoint import Committed, Facts, commit_checkpoint, parse_name
-from perdured.contract.checkpoint.layout import COMMIT, MANIFEST
+from perdured.contract.checkpoint.layout import COMMIT, LOCK, MANIFEST
 from support.crashes import Tree, load_tree
 
 Payload = Mapping[str, bytes]
@@ -53,3 +56,17 @@ def debris_in(root: Path) -> set[str]:
     """What is neither a committed checkpoint, nor a claim, nor the quarantine."""
     tree = load_tree(root)
     return {name for name in tree if not name.startswith((".seq-", "quarantine"))} - find_committed(tree).keys()
+
+
+@contextmanager
+def holding(root: Path) -> Iterator[int]:
+    """Another process that holds the directory as a `perdure.Run` does."""
+    code = (
+        "import fcntl, sys; file = open(sys.argv[1], 'w'); fcntl.lockf(file, fcntl.LOCK_EX)\n"
+        "print(flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code, str(root / LOCK)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"\n"
+        yield process.pid
