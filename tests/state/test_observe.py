@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -49,6 +50,14 @@ def test_a_job_that_outlived_its_keeper_is_at_least_where_its_newest_checkpoint_
     assert observe(job, state).step == 12, "its keeper knows better"
     job.link, job.newest = None, CheckpointSeen(step=7, path="/c/7", committed_at=NOW)
     assert (observe(job, state).step, observe(job, state).loss) == (12, 0.5)
+
+
+def test_a_job_that_never_told_its_step_is_where_its_newer_checkpoint_is(state: StateDir, job: Job) -> None:
+    job.status, job.record = replace(STATUS, step=None, loss=None), job.record.but(progress=80)
+    job.newest = CheckpointSeen(step=80, path="/c/80", committed_at=NOW)
+    assert observe(job, state).step is None, "what it resumed from is in the record already"
+    job.newest = CheckpointSeen(step=120, path="/c/120", committed_at=NOW)
+    assert observe(job, state).step == 120
 
 
 def test_a_job_without_an_attempt_under_way_is_not_looked_for(state: StateDir, tmp_path: Path) -> None:

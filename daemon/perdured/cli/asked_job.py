@@ -44,7 +44,8 @@ class SpecOrCommand(click.Command):
             words = self._find_words(ctx, args)
             if len(words) < 2 or words[0].endswith(".toml"):
                 raise
-            raise BadUsage(f"{error.message.rstrip('.')}.", "A command goes after two dashes.", _did_you_mean(ctx, words)) from None
+            what = error.message.rstrip(".") + "."
+            raise BadUsage(what, "A command goes after two dashes.", _did_you_mean(ctx, words)) from None
 
     def _find_words(self, ctx: click.Context, args: list[str]) -> list[str]:
         """The first word that is no option, and all that follow: what was probably meant as a command."""

@@ -41,7 +41,8 @@ def _observe_progress(job: Job) -> tuple[int | None, float | None, int | None]:
     status, newest = job.status, job.newest
     if status is None:
         return None, None, None
-    if job.link is None and status.step is not None and newest is not None and newest.step > status.step:
+    told = status.step if status.step is not None else job.record.progress
+    if job.link is None and newest is not None and (told is None or newest.step > told):
         return newest.step, None, status.total
     return status.step, status.loss, status.total
 
