@@ -246,3 +246,9 @@ def test_a_key_is_found_under_any_number_of_lines(key: str, before: list[str]) -
 
 def test_the_smallest_spec_is_a_command() -> None:
     assert make_spec().command == ("python", "train.py")
+
+
+def test_a_key_of_thousands_of_parts_is_refused_before_it_is_parsed() -> None:
+    """The parser's memory grows with their square: 80 KB would take 6 GB."""
+    with pytest.raises(InvalidSpec, match="over 1000 dots"):
+        parse_spec("command = ['x']\n" + "a." * 40_000 + "b = 1\n")

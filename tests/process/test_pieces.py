@@ -224,3 +224,11 @@ def test_the_keeper_rests_on_the_standard_library_and_the_contract_alone() -> No
     }
     heavy = {"asyncio", "subprocess", "logging", "dataclasses", "inspect", "random", "secrets", "threading", "email"}
     assert not heavy & set(loaded), "each costs every attempt time and memory"
+
+
+@pytest.mark.parametrize("kind", ["progress", "checkpoint"])
+def test_a_step_beyond_64_bits_is_refused_as_nobody_could_read_its_record_again(kind: str) -> None:
+    message: dict[str, object] = {"type": kind, "step": 10**24, "path": "/x"}
+    with pytest.raises(ValueError, match="too large"):
+        talk.hear_job(talk.Told(), message, 1)
+    assert talk.hear_job(talk.Told(), {**message, "step": 2**63 - 1}, 1) != talk.Told()

@@ -23,6 +23,7 @@ else:
 
 Keys = tuple[str, ...]
 
+_MOST_DOTS = 1000
 _MOST_ERRORS = 50
 _LONGEST_STATEMENT = 500
 """Lines. Where a statement is longer, the lines of what follows it are not told."""
@@ -59,6 +60,10 @@ def parse_spec(text: str) -> Spec:
 
 
 def _parse_toml(text: str) -> dict[str, object]:
+    # A key of n parts costs the parser time and memory in n squared: 80 KB of them would take the machine's memory.
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.count(".") > _MOST_DOTS:
+            raise InvalidSpec([SpecError(number, "", f"this line has over {_MOST_DOTS} dots; break it into several")])
     try:
         text.encode()
         return tomllib.loads(text)

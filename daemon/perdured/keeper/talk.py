@@ -18,6 +18,7 @@ from .records import ExitRecord, RunRecord, StopRecord, take, take_optional, to_
 
 _LONGEST_PATH = 4096
 _LONGEST_REASON = 1000
+_LARGEST_STEP = 2**63 - 1
 
 
 class Told(NamedTuple):
@@ -83,9 +84,9 @@ def hear_job(told: Told, message: Mapping[str, object], client: int) -> Told:
             told = forget_saving(told, client)
             loss = take_optional(message, "loss", float)
             return told._replace(
-                step=take(message, "step", int),
+                step=_take_step(message, "step"),
                 loss=loss if loss is not None and math.isfinite(loss) else None,
-                total=take_optional(message, "total", int),
+                total=_take_step(message, "total") if message.get("total") is not None else None,
             )
         case messages.SAVING:
             return told._replace(saving_by=client)
@@ -94,8 +95,16 @@ def hear_job(told: Told, message: Mapping[str, object], client: int) -> Told:
             if len(path) > _LONGEST_PATH:
                 raise ValueError("path too long")
             told = forget_saving(told, client)
-            return told._replace(checkpoint_step=take(message, "step", int), checkpoint_path=path)
+            return told._replace(checkpoint_step=_take_step(message, "step"), checkpoint_path=path)
     return told
+
+
+def _take_step(message: Mapping[str, object], name: str) -> int:
+    """Within 64 bits: a record with a longer number could be written, and never read again."""
+    step = take(message, name, int)
+    if abs(step) > _LARGEST_STEP:
+        raise ValueError(f"{name} is too large")
+    return step
 
 
 def forget_saving(told: Told, client: int) -> Told:
