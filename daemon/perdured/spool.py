@@ -70,11 +70,13 @@ class Spool:
 
 def _read_spec(path: Path) -> str:
     todo = "Put a spec in TOML, in UTF-8, into the spool."
+    if path.exists() and not path.is_file():  # to open a FIFO would wait for ever for somebody who writes
+        raise BadUsage(f"{path.name} cannot be read.", "It is not a file.", todo)
     if path.stat().st_size > MAX_SPEC:
         raise BadUsage(f"{path.name} is too large for a spec.", f"It has over {MAX_SPEC} bytes.", todo)
     try:
         return path.read_text(encoding="utf-8")
-    except (UnicodeDecodeError, IsADirectoryError, PermissionError) as error:
+    except (UnicodeDecodeError, PermissionError) as error:
         raise BadUsage(f"{path.name} cannot be read.", str(error), todo) from None
 
 

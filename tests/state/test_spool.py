@@ -157,6 +157,14 @@ def test_whatever_is_wrong_the_next_one_is_submitted(folder: Folder, content: by
     assert folder.names == ["b"]
 
 
+def test_a_pipe_that_is_called_a_spec_is_rejected_without_waiting_for_who_writes(folder: Folder) -> None:
+    os.mkfifo(folder.directory / "a.toml")
+    folder.put("b.toml", named("b"))
+    folder.work()
+    assert "cannot be read" in folder.rejected["a.toml"]
+    assert folder.names == ["b"]
+
+
 def test_a_folder_that_is_called_a_spec_is_rejected(folder: Folder) -> None:
     (folder.directory / "a.toml").mkdir()
     folder.put("b.toml", named("b"))
