@@ -55,7 +55,8 @@ def test_a_long_reason_is_broken_between_words_and_stands_in_its_column() -> Non
 
 
 def test_how_an_attempt_ended_stays_on_its_line_whatever_its_length() -> None:
-    attempt = make_attempt(ended_at="2026-11-24T10:03:09.000Z", cause="cannot start: " + "word " * 40, exit_code=None)
+    why = "cannot start: " + "word " * 40
+    attempt = make_attempt(ended_at="2026-11-24T10:03:09.000Z", cause="not_started", why=why, exit_code=None)
     [line] = [each for each in page(make_job(attempts=[attempt]), width=90).splitlines() if "cannot start" in each]
     assert len(line) <= 90
     assert "word word word" in page(make_job(attempts=[attempt]), width=None)
