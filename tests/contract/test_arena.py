@@ -21,9 +21,8 @@ from perdured.contract.checkpoint.arena import (
     Snapshot,
     create_arena,
     measure_arena,
-    round_up,
 )
-from perdured.contract.checkpoint.copier import BLOCK
+from perdured.contract.checkpoint.copier import BLOCK, round_up
 from support.seeds import make_random
 from support.stores import facts_of
 

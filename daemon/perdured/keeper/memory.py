@@ -14,6 +14,7 @@ import socket
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from . import talk
 from .log import log
 from .loop import READ, Loop
 from .priority import Priority, set_priority
@@ -40,7 +41,7 @@ class Memory:
         self._lock = lock
         self._on_answer = on_answer
         self._on_end = on_end
-        self._writers: list[_Writer] = []
+        self._writers: list[_WriterLink] = []
         """More than one only while an earlier one still writes what it was left with."""
 
     @property
@@ -58,7 +59,7 @@ class Memory:
             pid, control = fork_writer(arena, self._lock)
         finally:
             os.close(arena)
-        writer = _Writer(pid, control, client, place)
+        writer = _WriterLink(pid, control, client, place)
         self._writers.append(writer)
         self._loop.watch(control.fileno(), READ, lambda _: self._hear(writer))
         return True
@@ -72,7 +73,7 @@ class Memory:
             self._on_answer(Committed(generation, None, None, "there is nobody to write it"), client)
             return
         if is_urgent:
-            set_priority(writer.pid, Priority.NORMAL)
+            writer.hurry()
         writer.order(generation, protect=protect, urgent=is_urgent)
 
     def release(self, client: int) -> None:
@@ -90,16 +91,15 @@ class Memory:
     def hurry(self) -> None:
         """A deadline is set: what is being written is wanted soon."""
         for writer in self._writers:
-            set_priority(writer.pid, Priority.NORMAL)
+            writer.hurry()
 
     def finish(self) -> bool:
         """The job will write no more: its last complete snapshot is committed. True while a writer is still at it."""
-        self.hurry()
         for writer in self._writers:
             writer.finish()
         return bool(self._writers)
 
-    def _hear(self, writer: _Writer) -> None:
+    def _hear(self, writer: _WriterLink) -> None:
         for answer in writer.read_answers():
             self._on_answer(answer, writer.client)
         if writer.is_closed:
@@ -111,7 +111,7 @@ class Memory:
             self._on_end()
 
 
-class _Writer:
+class _WriterLink:
     def __init__(self, pid: int, control: socket.socket, client: int, place: Mapping[str, object]) -> None:
         self.pid = pid
         self.control = control
@@ -125,15 +125,18 @@ class _Writer:
         """An order is far shorter than the socket's buffer, and there are two at most."""
         self._unanswered.append(generation)
         try:
-            self.control.sendall(
-                json.dumps({**self._place, "generation": generation, **fields}).encode("ascii") + b"\n"
-            )
+            self.control.sendall(talk.format_message({**self._place, "generation": generation, **fields}))
         except OSError as error:
             log(f"the writer takes no orders: {error}")
+
+    def hurry(self) -> None:
+        """Also with what it is writing now; an order says by itself how urgent it is."""
+        set_priority(self.pid, Priority.NORMAL)
 
     def finish(self) -> None:
         if not self.is_finishing:
             self.is_finishing = True
+            self.hurry()
             self.order(None, last=True, urgent=True)
             with contextlib.suppress(OSError):
                 self.control.shutdown(socket.SHUT_WR)

@@ -23,6 +23,7 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from . import talk
 from .log import log, log_failure
 from .priority import Priority, set_priority
 
@@ -73,7 +74,7 @@ def _serve(control: socket.socket, descriptor: int) -> None:
         for line in orders:
             order: Order = json.loads(line)
             answer = writer.obey(order)
-            control.sendall(json.dumps(answer).encode("ascii") + b"\n")
+            control.sendall(talk.format_message(answer))
             writer.tidy_up(order)
 
 
@@ -98,14 +99,12 @@ class _Writer:
         return {"generation": snapshot.generation, "step": snapshot.step, "path": str(path)}
 
     def _find(self, order: Order) -> tuple[int, Snapshot] | None:
-        if order.get("last"):
-            found = self._arena.find_newest()
-            return found if found is not None and found[1].generation > self._committed else None
-        for slot in (0, 1):
-            snapshot = self._arena.read(slot)
-            if snapshot is not None and snapshot.generation == order["generation"]:
-                return slot, snapshot
-        return None
+        if not order.get("last"):
+            generation = order["generation"]
+            assert isinstance(generation, int)
+            return self._arena.find(generation)
+        found = self._arena.find_newest()
+        return found if found is not None and found[1].generation > self._committed else None
 
     def _commit(self, slot: int, snapshot: Snapshot, root: Path) -> Path:
         from perdured.contract.checkpoint import commit_checkpoint

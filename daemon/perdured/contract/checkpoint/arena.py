@@ -34,7 +34,7 @@ import zlib
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from perdured.contract.checkpoint.copier import BLOCK, Image
+from perdured.contract.checkpoint.copier import BLOCK, Image, round_up
 from perdured.contract.checkpoint.manifest import Facts
 from perdured.contract.strictjson import parse_json
 
@@ -67,10 +67,6 @@ class Snapshot(NamedTuple):
 
 class NoArena(ValueError):
     """Not an arena of this version."""
-
-
-def round_up(length: int) -> int:
-    return -(-length // BLOCK) * BLOCK
 
 
 def measure_arena(slot_size: int) -> int:
@@ -131,8 +127,14 @@ class Arena:
 
     def find_newest(self) -> tuple[int, Snapshot] | None:
         """The slot and what is in it."""
-        complete = [(number, found) for number in range(SLOTS) if (found := self.read(number)) is not None]
-        return max(complete, key=lambda pair: pair[1].generation, default=None)
+        return max(self._list_complete(), key=lambda pair: pair[1].generation, default=None)
+
+    def find(self, generation: int) -> tuple[int, Snapshot] | None:
+        """The same, of the one that is asked for."""
+        return next((pair for pair in self._list_complete() if pair[1].generation == generation), None)
+
+    def _list_complete(self) -> list[tuple[int, Snapshot]]:
+        return [(number, found) for number in range(SLOTS) if (found := self.read(number)) is not None]
 
     def images(self, number: int, snapshot: Snapshot) -> Mapping[str, Image]:
         """The payload files of a complete slot, to be committed from where they lie."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import itertools
 import mmap
 import os
 import threading
@@ -32,7 +33,7 @@ from perdured.contract.durable import Buffer
 BLOCK = 4096
 """Bytes. No disk in use has larger blocks, and it is a page of memory on the machines that have the smallest."""
 WRITERS = 4
-"""Chunks under way at a time; more gained nothing (docs/performance.md)."""
+"""Chunks under way at a time: the disk has the next ones while one is checksummed."""
 
 
 class Image(NamedTuple):
@@ -76,7 +77,7 @@ class _Copier:
             self._take(0, first)
             durable.write_all(descriptor, first.content)
             return
-        _Crew(self, descriptor, pool).work(_chain(first, second, chunks))
+        _Crew(self, descriptor, pool).work(itertools.chain((first, second), chunks))
 
     def _take(self, number: int, chunk: _Chunk) -> None:
         self.checksums[number] = zlib.crc32(chunk.content)
@@ -118,7 +119,7 @@ class _Pool:
 def _slice(image: Image) -> Iterator[_Chunk]:
     for begin in range(0, image.length, CHUNK_SIZE):
         end = min(begin + CHUNK_SIZE, image.length)
-        yield _Chunk(image.memory[begin:end], image.memory[begin : _round_up(end)])
+        yield _Chunk(image.memory[begin:end], image.memory[begin : round_up(end)])
 
 
 def _gather(buffers: Iterable[Buffer], pool: _Pool) -> Iterator[_Chunk]:
@@ -140,17 +141,12 @@ def _gather(buffers: Iterable[Buffer], pool: _Pool) -> Iterator[_Chunk]:
 
 def _make_chunk(memory: mmap.mmap, length: int) -> _Chunk:
     view = memoryview(memory)
-    return _Chunk(view[:length], view[: _round_up(length)], memory)
+    return _Chunk(view[:length], view[: round_up(length)], memory)
 
 
-def _round_up(length: int) -> int:
+def round_up(length: int) -> int:
+    """To whole blocks."""
     return -(-length // BLOCK) * BLOCK
-
-
-def _chain(first: _Chunk, second: _Chunk, rest: Iterator[_Chunk]) -> Iterator[_Chunk]:
-    yield first
-    yield second
-    yield from rest
 
 
 # Threads ---------------------------------------------------------------------------------------------------------
@@ -168,7 +164,7 @@ class _Crew:
         self._error: BaseException | None = None
 
     def work(self, chunks: Iterator[_Chunk]) -> None:
-        bypass_cache(self._descriptor)
+        _bypass_cache(self._descriptor)
         threads = [threading.Thread(target=self._write, name="perdure-writer", daemon=True) for _ in range(WRITERS)]
         for thread in threads:
             thread.start()
@@ -199,7 +195,7 @@ class _Crew:
             self._turns.release()
 
 
-def bypass_cache(descriptor: int) -> None:
+def _bypass_cache(descriptor: int) -> None:
     """Switches O_DIRECT on, where the file system has it."""
     try:
         fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) | os.O_DIRECT)
