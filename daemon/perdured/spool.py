@@ -11,6 +11,7 @@ import asyncio
 import logging
 import os
 import sqlite3
+import stat
 from pathlib import Path
 
 from .contract.durable import make_directories, rename_noreplace, write_file
@@ -70,9 +71,10 @@ class Spool:
 
 def _read_spec(path: Path) -> str:
     todo = "Put a spec in TOML, in UTF-8, into the spool."
-    if path.exists() and not path.is_file():  # to open a FIFO would wait for ever for somebody who writes
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):  # to open a FIFO would wait for ever for somebody who writes
         raise BadUsage(f"{path.name} cannot be read.", "It is not a file.", todo)
-    if path.stat().st_size > MAX_SPEC:
+    if status.st_size > MAX_SPEC:
         raise BadUsage(f"{path.name} is too large for a spec.", f"It has over {MAX_SPEC} bytes.", todo)
     try:
         return path.read_text(encoding="utf-8")

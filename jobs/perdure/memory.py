@@ -123,29 +123,22 @@ class MemoryTier:
 
     def take_answers(self) -> list[Answer]:
         """What the keeper has answered since the last call. A keeper that has gone has answered no to all."""
-        answers = [self._parse(message) for message in self._channel.take_answers()]
+        answers: list[Answer] = []
+        for message in self._channel.take_answers():
+            if message["type"] in (messages.COMMITTED, messages.NOT_COMMITTED):
+                answers.append(_parse_answer(message))
+            else:
+                self._hear_of_arena(message)
         if not self._channel.is_open:
             answers += [Answer(generation, None, "the keeper has gone") for generation in self._under_way]
             self._state = "off"
         self._under_way -= {answer.generation for answer in answers}
-        return [answer for answer in answers if answer.generation]
+        return answers
 
     def wait_for_answers(self) -> list[Answer]:
         """The same, after waiting for one."""
         self._channel.wait()
         return self.take_answers()
-
-    def _parse(self, message: dict[str, object]) -> Answer:
-        if message["type"] == messages.MEMORY_HELD:
-            self._state = "held" if self._state == "offered" else self._state
-        elif message["type"] == messages.MEMORY_REFUSED:
-            self._give_up(f"the keeper does not hold it: {message.get('why')}")
-        generation, path = message.get("generation"), message.get("path")
-        return Answer(
-            generation if isinstance(generation, int) else 0,
-            path if isinstance(path, str) else None,
-            str(message.get("why", "")),
-        )
 
     # The arena -------------------------------------------------------------------------------------------------------
 
@@ -158,6 +151,12 @@ class MemoryTier:
         elif self._state == "making" and self._maker is not None and not self._maker.is_alive():
             self._offer()
         return self._state == "held"
+
+    def _hear_of_arena(self, message: dict[str, object]) -> None:
+        if message["type"] == messages.MEMORY_REFUSED:
+            self._give_up(f"the keeper does not hold it: {message.get('why')}")
+        elif self._state == "offered":
+            self._state = "held"
 
     def _fits(self, capture: Capture) -> bool:
         return self._layout is not None and self._layout.fits(capture.blocks)
@@ -201,3 +200,12 @@ class MemoryTier:
             why,
             "Saving goes straight to the disk; `memory = false` in the spec's [checkpoint] says that this is meant.",
         )
+
+
+def _parse_answer(message: dict[str, object]) -> Answer:
+    generation, path = message.get("generation"), message.get("path")
+    return Answer(
+        generation if isinstance(generation, int) else 0,
+        path if isinstance(path, str) else None,
+        str(message.get("why", "")),
+    )

@@ -120,7 +120,7 @@ def close_attempt(c: Context, end: End) -> JobRecord:
 
 
 def _forget_old_evidence(record: JobRecord) -> JobRecord:
-    old = record.attempts[: -KEPT_EVIDENCE or None]
+    old = record.attempts[:-KEPT_EVIDENCE]
     for attempt in old[-1:]:
         if attempt.end is not None:
             record = record.with_attempt(attempt.model_copy(update={"end": attempt.end.without_evidence()}))
@@ -153,17 +153,19 @@ def _step_over(c: Context, record: JobRecord, checkpoint: str) -> Decision:
     changes: dict[str, object] = {"suspects": (*record.suspects, checkpoint), "hops": record.hops + 1}
     record = record.but(failures=0, spent={}, **changes)
     delay = backoff_delay(c.spec.restart.backoff, 1, record.id)
-    waiting = Waiting(until=c.now + delay)
-    record = _decide_on_last(record.but(phase=waiting), say_stepped_over(record, checkpoint, delay))
-    return Decision(record, (), (tell(record, "waiting"),), waiting.until)
+    return _begin_wait(c, record, delay, say_stepped_over(record, checkpoint, delay))
 
 
 def _wait(c: Context, record: JobRecord, delay: float, used: int | None = None, limit: int | None = None) -> Decision:
-    until, cause = c.now + delay, record.attempts[-1].cause or Cause.UNKNOWN
+    cause = record.attempts[-1].cause or Cause.UNKNOWN
     used = count_failures(record, cause) if used is None else used
-    reason = say_waiting(record, delay, used, limit or c.spec.restart.failures)
-    record = _decide_on_last(record.but(phase=Waiting(until=until)), reason)
-    return Decision(record, (), (tell(record, "waiting"),), until)
+    return _begin_wait(c, record, delay, say_waiting(record, delay, used, limit or c.spec.restart.failures))
+
+
+def _begin_wait(c: Context, record: JobRecord, delay: float, reason: str) -> Decision:
+    waiting = Waiting(until=c.now + delay)
+    record = _decide_on_last(record.but(phase=waiting), reason)
+    return Decision(record, (), (tell(record, "waiting"),), waiting.until)
 
 
 def _fail(record: JobRecord, reason: str, now: float) -> Decision:
