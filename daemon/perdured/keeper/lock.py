@@ -10,17 +10,15 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import struct
 
-_FLOCK = "hhqqi0q"
-"""struct flock on 64-bit Linux: l_type, l_whence, l_start, l_len (0: to the end), l_pid (0: for these locks)."""
+from perdured.contract.record_locks import WHOLE_FILE, find_lock_holder
 
 
 def take_lock(path: str | os.PathLike[str]) -> int | None:
     """The descriptor that holds the lock until it is closed; None when another process holds it."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _whole_file())
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, WHOLE_FILE)
     except OSError as error:
         os.close(fd)
         if error.errno in (errno.EAGAIN, errno.EACCES):
@@ -36,11 +34,6 @@ def is_locked(path: str | os.PathLike[str]) -> bool:
     except FileNotFoundError:
         return False
     try:
-        answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _whole_file())
+        return find_lock_holder(fd, fcntl.F_OFD_GETLK) is not None
     finally:
         os.close(fd)
-    return bool(struct.unpack(_FLOCK, answer)[0] != fcntl.F_UNLCK)
-
-
-def _whole_file() -> bytes:
-    return struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)

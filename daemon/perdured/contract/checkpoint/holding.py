@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import fcntl
 import os
-import struct
 from pathlib import Path
 
 from perdured.contract.checkpoint.layout import LOCK
-
-_FLOCK = "hhqqi4x"
-"""`struct flock` of fcntl(2): type, whence, start, length, pid."""
+from perdured.contract.record_locks import find_lock_holder
 
 
 def find_holder(root: Path) -> int | None:
@@ -23,10 +20,9 @@ def find_holder(root: Path) -> int | None:
     except OSError:
         return None
     try:
-        asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-        kind, _whence, _start, _length, pid = struct.unpack(_FLOCK, fcntl.fcntl(descriptor, fcntl.F_GETLK, asked))
+        holder = find_lock_holder(descriptor, fcntl.F_GETLK)
     except OSError:
         return None
     finally:
         os.close(descriptor)
-    return None if kind == fcntl.F_UNLCK else max(pid, 0)
+    return None if holder is None else max(holder, 0)
