@@ -19,30 +19,14 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
+from states import collect_tensors, make_state, sync
 
 import perdure
-from perdured.contract.durable import fsync_directory
 from support import compare, describe_machine, print_table, read_clock, scratch_directory, take_turns
 
 ROUNDS = 5
-WIDTH, LAYERS = 2048, 4
+LAYERS = 4
 LIMIT = "the bytes alone: write, fsync"
-
-
-def make_state() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
-    """float32 weights, and AdamW's two moments of each, after one update."""
-    model = torch.nn.Sequential(*(torch.nn.Linear(WIDTH, WIDTH) for _ in range(LAYERS)))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
-    model(torch.randn(1, WIDTH)).square().mean().backward()
-    optimizer.step()
-    optimizer.zero_grad()
-    return model, optimizer
-
-
-def sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-    fsync_directory(path.parent)
 
 
 def save_bytes(content: memoryview, path: Path) -> None:
@@ -79,10 +63,9 @@ def take_next_step(run: perdure.Run) -> None:
 
 
 def main() -> None:
-    model, optimizer = make_state()
+    model, optimizer = make_state(LAYERS)
     state: dict[str, object] = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-    moments = {f"{i}.{k}": t for i, s in optimizer.state_dict()["state"].items() for k, t in s.items()}
-    tensors = {**model.state_dict(), **moments}
+    tensors = collect_tensors(model, optimizer)
     content = memoryview(bytearray(sum(tensor.nbytes for tensor in tensors.values())))
     print(f"{describe_machine()}, torch {torch.__version__}, {content.nbytes / 1e6:.0f} MB in {len(tensors)} tensors")
     with (

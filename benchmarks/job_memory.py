@@ -22,6 +22,7 @@ from pathlib import Path
 import torch
 import torch.distributed.checkpoint as dcp
 from safetensors.torch import save_file
+from states import LAYER_BYTES, collect_tensors, make_state, sync
 
 import perdure
 from perdure import memory
@@ -29,31 +30,14 @@ from perdured.contract.durable import fsync_directory
 
 MEMCPY = "a plain memcpy of the same bytes"
 DISK = "the disk: 4 threads, O_DIRECT, fsync"
-WIDTH = 2048
 CHUNK = 16 << 20
-
-
-def make_state(megabytes: int) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
-    """float32 weights, and AdamW's two moments of each, after one update."""
-    layers = max(megabytes * 1_000_000 // (WIDTH * WIDTH * 4 * 3), 1)
-    model = torch.nn.Sequential(*(torch.nn.Linear(WIDTH, WIDTH) for _ in range(layers)))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
-    model(torch.randn(1, WIDTH)).square().mean().backward()
-    optimizer.step()
-    optimizer.zero_grad()
-    return model, optimizer
-
-
-def collect(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    moments = {f"{i}.{k}": t for i, s in optimizer.state_dict()["state"].items() for k, t in s.items()}
-    return {**model.state_dict(), **moments}
 
 
 class Contest:
     def __init__(self, root: Path, megabytes: int) -> None:
         self.root = root
-        self.model, self.optimizer = make_state(megabytes)
-        self.tensors = collect(self.model, self.optimizer)
+        self.model, self.optimizer = make_state(max(megabytes * 1_000_000 // LAYER_BYTES, 1))
+        self.tensors = collect_tensors(self.model, self.optimizer)
         self.bytes = sum(tensor.nbytes for tensor in self.tensors.values())
         self.source = torch.zeros(self.bytes, dtype=torch.uint8)
         self.target = torch.ones(self.bytes, dtype=torch.uint8)
@@ -130,12 +114,6 @@ def timed(do: Callable[[], object]) -> float:
     began = time.monotonic()
     do()
     return time.monotonic() - began
-
-
-def sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-    fsync_directory(path.parent)
 
 
 def write_directly(path: Path, source: torch.Tensor) -> None:
