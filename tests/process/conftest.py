@@ -7,16 +7,14 @@ import pytest
 
 from perdured.contract.sockets import connect_unix
 from perdured.keeper import records
-from support.processes import CEILING, Peer, tidy
+from support.processes import CEILING, Peer, attempt_directory
 
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Iterator[Path]:
     """The directory of an attempt that is cleared away after the test."""
-    directory = tmp_path / "attempts" / "1"
-    directory.mkdir(parents=True)
-    yield directory
-    tidy(directory)
+    with attempt_directory(tmp_path) as directory:
+        yield directory
 
 
 @pytest.fixture

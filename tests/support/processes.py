@@ -9,8 +9,8 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -111,6 +111,15 @@ def kill_process(identity: Identity) -> None:
         wait_until(lambda: not is_alive(identity.pid), "a killed process is gone")
     finally:
         os.close(pidfd)
+
+
+@contextmanager
+def attempt_directory(root: Path) -> Iterator[Path]:
+    """The directory of an attempt that is cleared away afterwards."""
+    directory = root / "attempts" / "1"
+    directory.mkdir(parents=True)
+    yield directory
+    tidy(directory)
 
 
 def tidy(directory: Path) -> None:

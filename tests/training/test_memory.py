@@ -25,13 +25,13 @@ from perdured.contract import environment
 from perdured.contract.checkpoint import list_checkpoints, verify_checkpoint
 from perdured.processes import start_keeper
 from support.processes import (
+    attempt_directory,
     get_run,
     is_alive,
     kill_keeper,
     make_order,
     read_output,
     run,
-    tidy,
     wait_for_end,
     wait_for_output,
     wait_until,
@@ -61,10 +61,8 @@ counter = Counter()
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Iterator[Path]:
-    directory = tmp_path / "attempts" / "1"
-    directory.mkdir(parents=True)
-    yield directory
-    tidy(directory)
+    with attempt_directory(tmp_path) as directory:
+        yield directory
 
 
 def _start(directory: Path, body: str, **env: str) -> Path:
