@@ -143,7 +143,7 @@ def find_checkpoint(root: Path, series: str, how_to_begin_again: str) -> Found |
     if verdict.is_unknown:
         raise _cannot_judge(path, verdict)
     if verdict.manifest is None or not verdict.is_valid:
-        _set_aside(path, _describe(verdict))
+        _set_aside(path, verdict.summarize())
         return find_newest(root, series, how_to_begin_again, below=parse_name(path.name))
     return Found(path, verdict.manifest.step)
 
@@ -152,7 +152,7 @@ def find_newest(root: Path, series: str, how_to_begin_again: str, below: Checkpo
     """The same, whatever the daemon names."""
     choice = choose_checkpoint(root, series=series, below=below)
     for path, verdict in choice.rejected:
-        _set_aside(path, _describe(verdict))
+        _set_aside(path, verdict.summarize())
     if choice.stopped_by is not None:
         raise _cannot_judge(*choice.stopped_by)
     if choice.chosen is None and choice.existed:
@@ -207,13 +207,9 @@ def _set_aside(path: Path, why: str, *, counts: bool = True) -> None:
         tell(f"{path.name} is set aside: {why}", f"it is kept as {kept}")
 
 
-def _describe(verdict: Verdict) -> str:
-    return "; ".join(f"{problem.file}: {problem.what}" for problem in verdict.problems[:3]) or "not valid"
-
-
 def _cannot_judge(path: Path, verdict: Verdict) -> CannotRestore:
     return CannotRestore(
         f"{path} cannot be checked, so it is unknown whether it is whole",
-        _describe(verdict),
+        verdict.summarize(),
         "Mend that and start again; an older checkpoint is not used in its place, since work would be lost silently.",
     )

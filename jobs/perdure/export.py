@@ -70,8 +70,8 @@ def _find(path: Path) -> tuple[Path, Manifest]:
     if choice.existed and not (choice.rejected or choice.stopped_by or choice.lost):
         todo = "Name the one to export; `perdure verify` lists them."
         raise NoValidCheckpoint(f"{path} holds no healthy checkpoint", "the loss of each was not finite", todo)
-    problems = "; ".join(f"{problem.file}: {problem.what}" for problem in verdict.problems[:3])
-    raise NoValidCheckpoint(f"{path} is no whole checkpoint", problems, "`perdure verify` says what is wrong with it.")
+    todo = "`perdure verify` says what is wrong with it."
+    raise NoValidCheckpoint(f"{path} is no whole checkpoint", verdict.summarize(), todo)
 
 
 def _export_file(file: Path, out: Path, part: Part) -> None:

@@ -125,7 +125,7 @@ def _refuse_blind_start(root: Path, choice: Choice, suspects: Sequence[str]) -> 
     why = f"no valid checkpoint is left in {root}, and there were some: see {root / QUARANTINE}"
     if choice.stopped_by is not None:
         path, verdict = choice.stopped_by
-        why = f"{path} may be whole and cannot be judged ({_say_problems(verdict)})"
+        why = f"{path} may be whole and cannot be judged ({verdict.summarize()})"
     elif not (choice.rejected or choice.lost):
         why = f"no checkpoint in {root} can be resumed from: all are marked unhealthy"
         if suspects:
@@ -134,12 +134,8 @@ def _refuse_blind_start(root: Path, choice: Choice, suspects: Sequence[str]) -> 
     return Refused(why=f"{why}; {todo}", permanent=True)
 
 
-def _say_problems(verdict: Verdict) -> str:
-    return "; ".join(f"{p.file}: {p.what}" for p in verdict.problems[:3]) or "not valid"
-
-
 def _put_in_quarantine(path: Path, verdict: Verdict) -> Event:
-    what = _say_problems(verdict)
+    what = verdict.summarize()
     moved = quarantine(path, what)
     return Event(kind="quarantined", text=f"{path.name} is broken ({what}) and is kept as {moved}")
 

@@ -40,6 +40,7 @@ PIECE_SIZE = 1 << 20
 """Bytes read and checksummed at a time: small enough to be in the cache for the second of the two."""
 _MAX_COMMIT_BYTES = 4096
 _MAX_PROBLEMS = 20
+_SHOWN_PROBLEMS = 3
 _MAX_EXTRA = 100
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SAYS_NOTHING = {
@@ -80,6 +81,12 @@ class Verdict:
     def is_unknown(self) -> bool:
         """It could not be judged: not valid, and not corrupt either."""
         return bool(self.problems) and all(problem.is_unknown for problem in self.problems)
+
+    def summarize(self) -> str:
+        """The first problems, on one line."""
+        return (
+            "; ".join(f"{problem.file}: {problem.what}" for problem in self.problems[:_SHOWN_PROBLEMS]) or "not valid"
+        )
 
 
 class _Wrong(Exception):
