@@ -15,6 +15,7 @@ from pathlib import Path
 _SHUTDOWN = 0x8004587D  # the ioctl of ext4 and xfs, EXT4_IOC_SHUTDOWN and XFS_IOC_GOINGDOWN
 _WITHOUT_LOG_FLUSH = 2
 _MIB = {"ext4": 64, "xfs": 320}
+_OPTIONS = {"ext4": "loop", "xfs": "loop,nouuid"}
 
 
 class NoDisk(Exception):
@@ -23,11 +24,12 @@ class NoDisk(Exception):
 
 @dataclass(frozen=True)
 class LoopDisk:
+    kind: str
     image: Path
     mount: Path
 
     def switch_on(self) -> None:
-        _run("mount", "-o", "loop", str(self.image), str(self.mount))
+        _run("mount", "-o", _OPTIONS[self.kind], str(self.image), str(self.mount))
 
     def cut_power(self) -> None:
         """Nothing that is not on the disk by now gets there; then start again, with the journal's replay."""
@@ -37,7 +39,15 @@ class LoopDisk:
         finally:
             os.close(descriptor)
         self.switch_off()
+        self._replace_by_copy()
         self.switch_on()
+
+    def _replace_by_copy(self) -> None:
+        """A mount namespace that another test made meanwhile may hold the mount still; for the same image, the kernel
+        would then give back the file system that was shut down."""
+        copy = self.image.with_suffix(".copy")
+        _run("cp", "--sparse=always", str(self.image), str(copy))
+        copy.replace(self.image)
 
     def switch_off(self) -> None:
         _run("umount", str(self.mount))
@@ -49,7 +59,7 @@ def loop_disk(kind: str, scratch: Path) -> Iterator[LoopDisk]:
     make = shutil.which(f"mkfs.{kind}")
     if make is None:
         raise NoDisk(f"mkfs.{kind} is not here")
-    disk = LoopDisk(scratch / f"{kind}.img", scratch / kind)
+    disk = LoopDisk(kind, scratch / f"{kind}.img", scratch / kind)
     disk.mount.mkdir()
     with disk.image.open("wb") as image:
         image.truncate(_MIB[kind] << 20)
