@@ -22,7 +22,8 @@ pytestmark = pytest.mark.torch
 
 JOB = Path(__file__).parents[1] / "support" / "exact_job.py"
 LONGEST = 0.5
-"""Seconds until a kill. A life needs 0.1 before its first step, and 0.5 for the whole training."""
+"""Seconds until a kill, on a machine that needs 0.1 before the first step and 0.5 for the whole training. A slower one
+gives more: each life that saved nothing lengthens the next."""
 MOST_LIVES = 400
 KINDS: dict[str, list[object]] = {
     "nested": [],
@@ -60,12 +61,17 @@ def train_with_deaths(
     trainings: Trainings, folder: Path, options: list[object], by: signal.Signals, deaths: int
 ) -> list[dict[str, Any]]:
     """Trainings to their end, as many as it takes until `deaths` of their processes were hit."""
-    random, hits = make_random(), 0
+    random, hits, longest = make_random(), 0, LONGEST
     results: list[dict[str, Any]] = []
     for _ in range(MOST_LIVES):
         root = folder / f"training-{len(results)}"
         root.mkdir(exist_ok=True)
-        ended, was_hit = live_once(trainings, root, options, by, random.uniform(0, LONGEST))
+        before = saved_in(root)
+        ended, was_hit = live_once(trainings, root, options, by, random.uniform(0, longest))
+        if not was_hit:
+            longest = max(LONGEST, longest / 2)
+        elif saved_in(root) == before:
+            longest *= 1.1
         hits += was_hit
         assert ended.code in (0, 75, -by), ended.output
         if ended.code == 0:
@@ -73,6 +79,10 @@ def train_with_deaths(
             if hits >= deaths:
                 return results
     raise AssertionError(f"no end after {MOST_LIVES} lives, {hits} deaths")
+
+
+def saved_in(folder: Path) -> set[str]:
+    return {path.parent.name for path in folder.glob("checkpoints/step-*/COMMIT")}
 
 
 def check_every_sample_came_once_per_epoch(result: dict[str, Any]) -> None:
