@@ -1,4 +1,4 @@
-"""The whole demo, with a model that is tiny and slow enough to be disturbed four times."""
+"""The whole demo, with a model that is tiny, for steps enough to be disturbed four times."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CODE = """
 import sys
 from perdured.demo.show import run_demo
 from perdured.demo.stage import Scale
-tiny = ("--megabytes", "0.25", "--epochs", "1", "--layers", "1", "--width", "32", "--batch", "16", "--sample", "8")
+tiny = ("--megabytes", "0.25", "--epochs", "4", "--layers", "1", "--width", "32", "--batch", "16", "--sample", "8")
 sys.exit(run_demo(Scale((*tiny, *sys.argv[1:]), "10 steps")))
 """
 

@@ -64,6 +64,19 @@ def test_the_daemon_is_back_when_it_tells_a_step_made_after_its_death() -> None:
     assert has_recovered(wreck, CALM._replace(step=50, told_step=49))
 
 
+@pytest.mark.parametrize("kind", ["kill", "corrupt", "daemon", "preempt"])
+def test_nothing_is_waited_for_from_a_job_that_is_done(kind: Kind) -> None:
+    """It was stopped at its last step, so that the next attempt had none to make; or it was faster."""
+    assert has_recovered(Wreck(disturbance(kind), CALM), AGAIN._replace(state="succeeded", step=None))
+    assert has_recovered(Wreck(disturbance(kind), CALM), CALM._replace(state="succeeded"))
+
+
+@pytest.mark.parametrize("kind", ["kill", "corrupt", "daemon", "preempt"])
+def test_a_disturbance_that_came_too_late_proves_nothing(kind: Kind) -> None:
+    done = CALM._replace(state="succeeded", step=TOTAL)
+    assert measure(kind, Ending(0, None, TOTAL), done).faults == ("the training was over before",)
+
+
 def measure(kind: Kind, ending: Ending | None, now: Moment, corrupted: int | None = None) -> Outcome:
     return measure_outcome(Wreck(disturbance(kind), CALM, corrupted), ending, now, 2.5)
 

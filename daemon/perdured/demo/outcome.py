@@ -42,9 +42,12 @@ def has_recovered(wreck: Wreck, now: Moment) -> bool:
     """Whether training goes on: a new attempt has finished a step. A step that the old one had still under way when
     it was disturbed proves nothing.
 
-    With the daemon killed, no new attempt is wanted; it has recovered when it tells a step that came after.
+    With the daemon killed, no new attempt is wanted; it has recovered when it tells a step that came after. A job that
+    is done makes no other step: it had saved its last one before, or was over before it could be disturbed.
     """
     before = wreck.before
+    if now.state == "succeeded":
+        return True
     if wreck.disturbance.kind == "daemon":
         return (now.told_step or 0) > (before.step or 0)
     return now.attempt > before.attempt and now.step is not None
@@ -61,6 +64,8 @@ def measure_outcome(wreck: Wreck, ending: Ending | None, now: Moment, seconds: f
 
 def _find_faults(wreck: Wreck, ending: Ending | None, now: Moment) -> list[str]:
     match wreck.disturbance.kind, ending:
+        case _, Ending(exit_code=0):
+            return ["the training was over before"]
         case "daemon", None:
             return [] if now.pid == wreck.before.pid else ["the job has another process than before"]
         case "daemon", _:

@@ -95,7 +95,7 @@ class Play:
     def _replace_daemon(self, watch: Watch, before: Moment) -> None:
         self._daemon.kill()
         moment = self._look(watch)
-        while (moment.step or 0) < (before.step or 0) + STEPS_ALONE:
+        while (moment.step or 0) < min((before.step or 0) + STEPS_ALONE, watch.total):
             moment = self._look(watch)
         pid = self._daemon.start()
         self._display.say(f"without a daemon, the job has reached step {moment.step}; a new one is up (pid {pid})")

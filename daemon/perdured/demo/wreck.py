@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -12,11 +13,13 @@ TENSORS = "tensors.safetensors"
 
 
 def kill(pid: int) -> None:
-    os.kill(pid, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):  # over already: the outcome will say so
+        os.kill(pid, signal.SIGKILL)
 
 
 def preempt(pid: int) -> None:
-    os.kill(pid, signal.SIGTERM)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
 
 
 def corrupt_newest_and_kill(pid: int, checkpoints: Path) -> int:
