@@ -32,7 +32,8 @@ from perdured.contract.checkpoint import (
     retain,
     verify_checkpoint,
 )
-from perdured.contract.checkpoint.layout import LOCK, QUARANTINE
+from perdured.contract.checkpoint.layout import QUARANTINE
+from perdured.contract.holding import LOCK
 
 _WAIT_SECONDS = 5.0  # for a former process that is still saving
 _held: set[str] = set()
@@ -109,8 +110,8 @@ def make_facts(series: str, *, healthy: bool = True, position: Mapping[str, int]
 
 
 def is_first_attempt() -> bool:
-    """True also where nobody counts."""
-    return os.environ.get(environment.ATTEMPT, "1") == "1"
+    """Whether no attempt of the job has run before; true also where nobody counts."""
+    return os.environ.get(environment.FIRST, "1") == "1"
 
 
 def commit(root: Path, step: int, files: Mapping[str, Iterable[durable.Buffer]], facts: Facts) -> Path:

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from perdured.contract.checkpoint import choose_checkpoint, commit_checkpoint
-from perdured.contract.checkpoint.layout import COMMIT, LOCK, MANIFEST, parse_any_seq, parse_name
+from perdured.contract.checkpoint.layout import COMMIT, MANIFEST, parse_any_seq, parse_name
 from perdured.contract.checkpoint.manifest import MAX_BYTES, MAX_DEPTH, MAX_FILES, parse_manifest
+from perdured.contract.holding import KEEPER, LOCK
 from support.damage import DAMAGES, Damage
 from support.sources import ROOT
 from support.stores import commit, facts_of
@@ -63,7 +64,7 @@ def test_the_pages_names_are_ours() -> None:
     tree = _block("", "being written")
     names = [line.split()[0].rstrip("/") for line in tree.splitlines()]
     assert [name for name in names if parse_name(name)][:2] == ["step-000000001200-000007", "step-000000001100-000006"]
-    assert [parse_any_seq(name) for name in names if name.startswith(".") and name != LOCK] == [8, 4, 8]
+    assert [parse_any_seq(name) for name in names if name.startswith(".") and name not in (LOCK, KEEPER)] == [8, 4, 8]
     assert {MANIFEST, COMMIT} <= set(names)
 
 

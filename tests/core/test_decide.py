@@ -44,7 +44,7 @@ def see(record: JobRecord, seen: AttemptSeen | None = None, *, saved: int | None
 def test_a_queued_job_starts_its_first_attempt() -> None:
     decision = see(make_record(Queued(), attempts=0))
     assert decision.record.phase == Starting(attempt=1)
-    assert decision.actions == (Launch(attempt=1),)
+    assert decision.actions == (Launch(attempt=1, is_first=True),)
     assert decision.record.reason == "starting attempt 1"
 
 

@@ -362,6 +362,26 @@ def test_ground_without_storage_holds_the_job_as_well(cause: Cause) -> None:
     assert record.failures == 0
 
 
+def test_a_directory_that_another_attempt_holds_is_waited_for_and_costs_nothing() -> None:
+    fault = refused("job b (attempt 1) writes there").model_copy(update={"cause": Cause.IN_USE})
+    record = decide(SPEC, make_record(PHASES["starting"], failures=4), Observation(attempt=fault), NOW).record
+    assert isinstance(record.phase, Waiting)
+    assert (record.phase.probes, record.phase.what_for) == (True, "the checkpoint directory to be free")
+    assert record.failures == 4
+    assert "job b (attempt 1) writes there" in record.reason
+    found_free = Observation(ground=GroundSeen(at=record.phase.until))
+    assert isinstance(decide(SPEC, record, found_free, record.phase.until).actions[0], Launch)
+
+
+def test_a_fresh_start_is_still_to_be_made_when_the_first_attempt_was_refused() -> None:
+    never_ran = make_record(Waiting(until=NOW), attempts=0).with_attempt(AttemptRecord(number=1))
+    (launch,) = decide(SPEC, never_ran, Observation(), NOW).actions
+    assert launch == Launch(attempt=2, is_first=True)
+    has_run = never_ran.with_attempt(AttemptRecord(number=1, pid=7))
+    (launch,) = decide(SPEC, has_run, Observation(), NOW).actions
+    assert launch == Launch(attempt=2, is_first=False)
+
+
 def test_a_held_job_is_probed_when_its_time_has_come_and_not_started() -> None:
     decision = decide(SPEC, HELD, Observation(), NOW)
     assert decision == Decision(HELD, (Probe(),), (), NOW + RECHECK)

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 
 import perdured
 from perdured.contract.sockets import bind_unix
+from perdured.core.actions import Stop
 from perdured.core.observation import Absent, Ended, Held, Lost, Orphaned, Unverifiable
 from perdured.keeper import cgroup, records
 from perdured.keeper.identity import Identity, identify, observe_process, open_process
@@ -31,6 +33,10 @@ from perdured.processes import (
     start_keeper,
     wait_orphan,
 )
+from perdured.state.paths import StateDir
+from perdured.state.registry import Registry
+from perdured.supervise.effects import Effects
+from support.disk_jobs import make_job
 from support.processes import (
     Daemon,
     get_run,
@@ -222,6 +228,22 @@ def test_of_two_daemons_the_older_is_not_obeyed(directory: Path) -> None:
 
 
 # The keeper dies -------------------------------------------------------------------------------------------------
+
+
+def test_an_orphan_is_asked_to_end_once(directory: Path, tmp_path: Path) -> None:
+    """The decision repeats the stop until the end is seen; many programs die at once of a second signal."""
+    _start(directory, "for n in (10, 15): signal.signal(n, lambda n, _: say(n))", *STAYS)
+    kill_keeper(directory)
+    state, registry = StateDir(tmp_path), Registry(tmp_path / "registry.sqlite")
+    effects, job = Effects(state, registry, lambda *_: None, time.time, lambda _: {}), make_job(tmp_path)
+    state.job(job.id).mkdir(parents=True)
+    (state.job(job.id) / "attempts").symlink_to(directory.parent)
+    for _ in range(3):
+        run(effects.perform(job, Stop(attempt=1, reason="stop", grace=1.0)))
+        wait_for_output(directory, 2)
+    registry.close()
+    signal_orphan(directory, signal.SIGUSR1)
+    assert wait_for_output(directory, 3) == ["up", "15", "10"]
 
 
 def test_a_job_outlives_its_keeper_as_an_orphan_and_is_lost_when_it_ends(directory: Path) -> None:

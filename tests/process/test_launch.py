@@ -11,21 +11,25 @@ import socket
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from perdured.contract import environment
+from perdured.contract.holding import KEEPER
 from perdured.core.observation import Absent, Ended, Held
 from perdured.keeper import channel, records
 from perdured.keeper.leader import read_oom_score
 from perdured.keeper.lock import is_locked, take_lock
-from perdured.processes import KeeperFailed, NotClean, observe_attempt, perform_clean, start_keeper
+from perdured.processes import DirectoryInUse, KeeperFailed, NotClean, observe_attempt, perform_clean, start_keeper
 from perdured.processes.launch import _save_want, spawn_keeper
 from support.processes import (
     Daemon,
+    attempt_directory,
     get_run,
     is_alive,
+    kill_process,
     make_order,
     make_script,
     read_output,
@@ -314,6 +318,29 @@ def test_a_second_keeper_is_refused_while_the_first_holds_the_attempt(directory:
 
     assert run(again()) == b"failed another keeper holds this attempt\n"
     assert isinstance(observe_attempt(directory), Held)
+
+
+def test_no_second_attempt_starts_on_a_checkpoint_directory(directory: Path, tmp_path: Path) -> None:
+    """Be it of another job, daemon or `perdure run`, and whatever program it runs."""
+    root = str(tmp_path / "checkpoints")
+    run(start_keeper(replace(make_script(directory, "stay()"), checkpoint_dir=root)))
+    with attempt_directory(tmp_path / "other") as other:
+        order = replace(make_script(other, "say('ran')"), job="other", checkpoint_dir=root)
+        with pytest.raises(DirectoryInUse, match=r"job job \(attempt 1\)"):
+            run(start_keeper(order))
+        kill_process(get_run(directory).leader)
+        wait_for_end(directory)
+        run(start_keeper(order))
+        assert wait_for_end(other).exit_code == 0
+        assert read_output(other) == ["ran"]
+
+
+def test_a_killed_keeper_lets_go_of_the_directory_before_the_attempt(directory: Path, tmp_path: Path) -> None:
+    """Or a job would find its own directory taken by the attempt that it has just seen the end of."""
+    run(start_keeper(replace(make_script(directory, "stay()"), checkpoint_dir=str(tmp_path / "checkpoints"))))
+    descriptors = Path(f"/proc/{get_run(directory).keeper.pid}/fd")
+    places = {os.path.basename(os.readlink(each)): int(each.name) for each in descriptors.iterdir()}
+    assert places[KEEPER] < places[records.LOCK], "a killed process closes them in this order"
 
 
 def test_an_attempt_starts_once(directory: Path) -> None:

@@ -11,9 +11,9 @@ import pytest
 
 from perdured.contract import environment
 from perdured.contract.checkpoint.commit import commit_checkpoint
-from perdured.contract.checkpoint.holding import find_holder
 from perdured.contract.checkpoint.layout import COMMIT, QUARANTINE
 from perdured.contract.checkpoint.store import list_checkpoints, quarantine
+from perdured.contract.holding import find_writer
 from perdured.core.actions import Launch
 from perdured.core.cause import Cause
 from perdured.core.observation import Refused
@@ -28,7 +28,8 @@ FRESH = "fresh_start = true"
 def prepare(
     workdir: Path, text: str = "", attempt: int = 1, reason: str | None = None, env: dict[str, str] | None = None
 ) -> Prepared:
-    return prepare_ground(make_job(workdir, text, env=env), Launch(attempt=attempt, restart_reason=reason))
+    launch = Launch(attempt=attempt, restart_reason=reason, is_first=attempt == 1)
+    return prepare_ground(make_job(workdir, text, env=env), launch)
 
 
 def ground_of(prepared: Prepared) -> Ground:
@@ -108,11 +109,11 @@ def test_a_directory_that_another_process_writes_to_is_refused_for_now(tmp_path:
     """A job of a daemon, a `perdure run`, a plain script: the second would fall, be started again, and fall."""
     root.mkdir()
     with holding(root) as pid:
-        assert find_holder(root) == pid
+        assert find_writer(root) == f"process {pid}"
         refused = refusal_of(prepare(tmp_path))
         assert not refused.permanent
         assert refused.why.startswith(f"process {pid} writes its checkpoints to {root}")
-    assert find_holder(root) is None
+    assert find_writer(root) is None
     ground_of(prepare(tmp_path))
 
 
@@ -130,6 +131,16 @@ def test_it_resumes_from_the_newest(tmp_path: Path, root: Path) -> None:
     newest = commit(root, 200)
     env = ground_of(prepare(tmp_path)).env
     assert (env[environment.RESUME_FROM], env[environment.RESUME_STEP]) == (str(newest.path), "200")
+
+
+def test_an_attempt_that_outlived_its_keeper_is_a_rival_all_the_same(tmp_path: Path, root: Path) -> None:
+    """It holds no lock any more; the daemon whose job it is knows that it writes."""
+    link = tmp_path / "link"
+    link.symlink_to(root)
+    fault = find_fault(make_submission(tmp_path), {"job a (gpt)": link})
+    assert fault is not None
+    assert (fault.cause, "job a (gpt)" in fault.why) == (Cause.IN_USE, True)
+    assert find_fault(make_submission(tmp_path), {"job a (gpt)": tmp_path / "elsewhere"}) is None
 
 
 def test_a_broken_newest_goes_to_quarantine_and_the_one_before_is_used(tmp_path: Path, root: Path) -> None:
@@ -267,6 +278,7 @@ def test_the_environment_is_the_submitters_and_the_attempts_and_nothing_else(
         "MINE": "1",
         "PERDURE_JOB_ID": "k7mq2xwp",
         "PERDURE_ATTEMPT": "3",
+        "PERDURE_FIRST": "0",
         "PERDURE_CHECKPOINT_DIR": str(root),
         "PERDURE_RESUME_FROM": str(checkpoint.path),
         "PERDURE_RESUME_STEP": "200",

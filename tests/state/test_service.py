@@ -6,6 +6,8 @@ A workdir that is not there keeps every launch from starting anything.
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -15,7 +17,9 @@ import pytest
 from perdured.clock import start_clock
 from perdured.core.record import JobRecord, Wish
 from perdured.errors import AmbiguousJob, BadUsage, NoSuchJob, WrongState
+from perdured.state.beside import load_beside
 from perdured.state.paths import StateDir
+from perdured.state.rebuild import rebuild_registry
 from perdured.state.registry import Registry
 from perdured.supervise.service import Service
 from support.disk_jobs import make_job, make_submission, save_submission
@@ -190,6 +194,95 @@ def test_the_daemon_ends_at_once_also_when_a_job_is_woken_at_that_moment(home: H
     for _ in range(5):
         home.serve(ask)
         assert home.records()["job"].phase.kind in ("stopped", "queued", "starting", "waiting")
+
+
+def _put_two_on_one_directory(home: Home, phase: str, other: str = "failed") -> None:
+    for id, in_phase in (("one", phase), ("two", other)):
+        submission = make_submission(home.nowhere)
+        record = make_record(PHASES[in_phase], id=id, name=id)
+        save_submission(home.state, id, submission)
+        home.registry.save_submission(submission, record, [], 0.0)
+
+
+def test_of_two_jobs_on_one_directory_only_one_can_be_resumed(home: Home) -> None:
+    """Also before the first has been started: what counts is that it will."""
+    _put_two_on_one_directory(home, "failed")
+
+    async def resume_both(service: Service) -> None:
+        await service.ask("one", "resume")
+        with pytest.raises(WrongState, match="Job one"):
+            await service.ask("two", "resume")
+
+    home.serve(resume_both)
+
+
+def test_a_parked_job_keeps_its_directory(home: Home, tmp_path: Path) -> None:
+    """It goes on by itself with the next daemon."""
+    _put_two_on_one_directory(home, "parked")
+
+    async def resume(service: Service) -> None:
+        with pytest.raises(WrongState, match="Job one"):
+            await service.submit(make_submission(home.nowhere))
+
+    home.serve(resume, resume_parked=False)
+
+
+def test_a_job_at_rest_stays_at_rest_when_the_registry_is_lost(home: Home) -> None:
+    """Above all one that was stopped while it waited, of which no attempt tells."""
+    home.put("waiting", "stopped")
+    home.put("failed", "failed")
+
+    async def stop(service: Service) -> None:
+        await service.ask("stopped", "stop")
+        await until(lambda service: service.show("stopped").state == "stopped")(service)
+
+    home.serve(stop)
+    found = {each.name: rebuilt for each in home.state.jobs.iterdir() if (rebuilt := load_beside(each).rest)}
+    assert {id: record.phase.kind for id, record in found.items()} == {"stopped": "stopped", "failed": "failed"}
+    elsewhere = Registry(home.state.root / "again.sqlite")
+    assert rebuild_registry(elsewhere, home.state, 0.0) == 2
+    assert {record.id: record for _, record in elsewhere.load_jobs()} == home.records()
+    elsewhere.close()
+
+
+def test_a_job_that_runs_again_is_not_remembered_as_at_rest(home: Home) -> None:
+    home.put("failed")
+
+    async def resume(service: Service) -> None:
+        await service.ask("job", "resume")
+        await until(lambda service: service.show("job").state != "failed")(service)
+        assert load_beside(home.state.job("job")).rest is None
+
+    home.serve(resume)
+
+
+def test_a_submit_that_failed_half_way_leaves_no_job(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not in the registry and not beside it, where a lost registry would find it."""
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    async def submit(service: Service) -> None:
+        monkeypatch.setattr("perdured.supervise.service.save_beside", fail)
+        with pytest.raises(OSError, match="No space"):
+            await service.submit(make_submission(tmp_path))
+        assert service.list_jobs(everything=True) == []
+
+    home.serve(submit)
+    assert home.records() == {}
+    assert list(home.state.jobs.glob("*/submission.json")) == []
+
+
+def test_an_accepted_job_whose_files_were_not_written_yet_gets_them_at_the_next_start(home: Home) -> None:
+    home.put("failed")
+    home.state.submission("job").unlink()
+
+    async def look(service: Service) -> None:
+        assert load_beside(home.state.job("job")).submission == make_submission(home.nowhere / "job")
+
+    home.serve(look)
 
 
 def test_a_directory_that_another_process_writes_to_is_refused_at_submit(home: Home, tmp_path: Path) -> None:

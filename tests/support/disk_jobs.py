@@ -9,11 +9,10 @@ from typing import Any
 from perdured.core.record import JobRecord
 from perdured.keeper import records
 from perdured.keeper.identity import Identity, read_boot_id
+from perdured.state.beside import save_beside
 from perdured.state.paths import StateDir
-from perdured.state.registry import Registry
 from perdured.state.submission import Submission
 from perdured.supervise.job import Job
-from perdured.supervise.service import Service
 from support.jobs import NOW, make_record, make_spec
 
 DEAD = Identity(2**22 - 1, 1, "")
@@ -30,10 +29,7 @@ def make_job(workdir: Path, text: str = "", record: JobRecord | None = None, env
 
 def save_submission(state: StateDir, job: str, submission: Submission) -> None:
     """As a daemon does at a submit."""
-    registry = Registry(state.root / "elsewhere.sqlite")
-    Service(state, registry, lambda: NOW)._save_submission(submission, job)
-    registry.close()
-    (state.root / "elsewhere.sqlite").unlink()
+    save_beside(state, submission, JobRecord(id=job, name=submission.spec.job_name, submitted_at=NOW))
 
 
 def save_want(state: StateDir, job: str, number: int, **env: str) -> Path:

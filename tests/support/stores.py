@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from perdured.contract.checkpoint import Committed, Facts, commit_checkpoint, parse_name
-from perdured.contract.checkpoint.layout import COMMIT, LOCK, MANIFEST
+from perdured.contract.checkpoint.layout import COMMIT, MANIFEST
+from perdured.contract.holding import LOCK
 from support.crashes import Tree, load_tree
 
 Payload = Mapping[str, bytes]

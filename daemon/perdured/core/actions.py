@@ -13,6 +13,8 @@ class Launch(Value):
     restart_reason: str | None = None
     step_over: tuple[str, ...] = ()
     """Checkpoints (paths) that it must not resume from."""
+    is_first: bool = False
+    """No attempt of the job has run: a fresh start, where the spec asks for one, is still to be made."""
 
 
 class Probe(Value):

@@ -32,10 +32,11 @@ BUDGETS: dict[Cause, Budget | None] = {
     Cause.PREEMPTED: None,
     Cause.REBOOTED: None,
     Cause.NOT_STARTED: None,
-    # Held until the disk takes a file again, however long that is.
+    # Held until the place of the checkpoints takes a file again, and is free, however long that is.
     Cause.DISK_FULL: None,
     Cause.QUOTA: None,
     Cause.READ_ONLY: None,
+    Cause.IN_USE: None,
     Cause.SYNTAX_ERROR: _SPECS,
     Cause.IMPORT_ERROR: _SPECS,
     Cause.EXCEPTION: _SPECS,

@@ -37,6 +37,8 @@ class Cause(str, Enum):
     NOT_STARTED = "not_started"
     REFUSED = "refused"
     """The ground was not fit for a start: no workdir, no valid checkpoint."""
+    IN_USE = "in_use"
+    """Another attempt, or a training that nobody supervises, writes to its checkpoint directory."""
     UNKNOWN = "unknown"
 
     def __str__(self) -> str:
@@ -45,3 +47,5 @@ class Cause(str, Enum):
 
 STORAGE = frozenset({Cause.DISK_FULL, Cause.QUOTA, Cause.READ_ONLY})
 """What another attempt cannot mend: the job is held until the disk takes a file again."""
+HELD = STORAGE | {Cause.IN_USE}
+"""Why a start is held and probed, instead of tried again and again."""

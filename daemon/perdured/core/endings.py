@@ -7,7 +7,7 @@ budget, `perdured.core.judgement` the rest), and only then does the wish decide 
 from __future__ import annotations
 
 from .budgets import charge, count_failures
-from .cause import STORAGE, Cause
+from .cause import HELD, Cause
 from .classify import classify_end
 from .decision import Context, Decision, tell
 from .end import End
@@ -15,7 +15,7 @@ from .judgement import GiveUp, StepOver, judge_failure
 from .observation import Ended, Refused
 from .policy import backoff_delay, count_idle_ends, has_advanced, probe_delay
 from .record import Failed, JobRecord, Parked, Phase, Stopped, Succeeded, Waiting
-from .words import say_at_step, say_held, say_stepped_over, say_waiting
+from .words import say_at_step, say_held, say_stepped_over, say_waiting, say_what_for
 
 KEPT_EVIDENCE = 3
 """Attempts whose last lines and tracebacks are kept; of earlier ones only the verdict is."""
@@ -52,7 +52,7 @@ def then_refuse(c: Context) -> Decision:
     assert isinstance(seen, Refused)
     if c.record.wish == "run" and seen.permanent:
         return _fail(close_attempt(c, classify_end(seen)), seen.why, c.now)
-    return then_hold(c) if seen.cause in STORAGE else after_failure(c, classify_end(seen))
+    return then_hold(c) if seen.cause in HELD else after_failure(c, classify_end(seen))
 
 
 def then_restart_after_failure(c: Context) -> Decision:
@@ -66,19 +66,19 @@ def then_restart_after_reboot(c: Context) -> Decision:
 
 
 def then_hold(c: Context) -> Decision:
-    """The storage is at fault, so another attempt would die of it too: wait for the storage, however long."""
+    """The storage is at fault, or taken, so another attempt would die of it too: wait for it, however long."""
     record = close_attempt(c, classify_end(c.observation.attempt))
     if c.record.wish != "run":
         return _go_on(c, record)
     end = record.attempts[-1].end
     assert end is not None
-    return hold(c, record, end.why, probe_delay(end.cause, count_idle_ends(record) - 1))
+    return hold(c, record, end.why, end.cause, probe_delay(end.cause, count_idle_ends(record) - 1))
 
 
-def hold(c: Context, record: JobRecord, why: str, delay: float) -> Decision:
-    """Held until a probe finds the storage well. It is told once, not at each probe."""
-    waiting = Waiting(until=c.now + delay, what_for="the disk to take a file again", probes=True)
-    record = _decide_on_last(record.but(phase=waiting), say_held(why, delay))
+def hold(c: Context, record: JobRecord, why: str, cause: Cause, delay: float) -> Decision:
+    """Held until a probe finds the place of the checkpoints well, and free. It is told once, not at each probe."""
+    waiting = Waiting(until=c.now + delay, what_for=say_what_for(cause), probes=True)
+    record = _decide_on_last(record.but(phase=waiting), say_held(why, cause, delay))
     events = () if c.record.phase.kind == "waiting" else (tell(record, "waiting"),)
     return Decision(record, (), events, waiting.until)
 

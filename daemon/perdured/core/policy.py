@@ -47,11 +47,12 @@ def backoff_delay(backoff: Backoff, failures: int, job: str) -> float:
 
 
 LONGEST_PROBE = 3600.0
-_FIRST_PROBE = {Cause.QUOTA: 300.0, Cause.READ_ONLY: 60.0}
+_FIRST_PROBE = {Cause.QUOTA: 300.0, Cause.READ_ONLY: 60.0, Cause.IN_USE: 5.0}
 
 
 def probe_delay(cause: Cause, in_vain: int = 0) -> float:
-    """Seconds until the storage is probed again: half a minute, longer for what only a person mends.
+    """Seconds until the storage is probed again: half a minute, longer for what only a person mends, less for one that
+    another job holds.
 
     `in_vain` counts the attempts that found it well and failed of it all the same, which may be another disk's doing.
     """
@@ -61,6 +62,6 @@ def probe_delay(cause: Cause, in_vain: int = 0) -> float:
 def wish_on_return(record: JobRecord) -> Wish:
     """What is wished of a job once the daemon has started: the machine is back, so what was parked, or was about to
     be, goes on."""
-    if record.phase.kind == "parked" and record.wish in ("run", "park"):
+    if record.is_resting and record.will_run:
         return "restart"
     return "run" if record.wish == "park" else record.wish

@@ -153,6 +153,17 @@ class JobRecord(Value):
     def last_attempt(self) -> AttemptRecord | None:
         return self.attempts[-1] if self.attempts else None
 
+    @property
+    def will_run(self) -> bool:
+        """Whether it runs, or will without being asked again: what is parked goes on with the next daemon."""
+        goes_on = self.phase.kind == "parked" and self.wish in ("run", "park")
+        return not self.is_resting or goes_on or self.wish == "restart"
+
+    @property
+    def has_run(self) -> bool:
+        """Whether the command was ever started."""
+        return any(attempt.pid is not None for attempt in self.attempts)
+
     def with_attempt(self, changed: AttemptRecord) -> JobRecord:
         """The record with the attempt of the same number replaced, or added at the end."""
         others = tuple(a for a in self.attempts if a.number != changed.number)

@@ -53,7 +53,7 @@ def then_launch(c: Context) -> Decision:
         reason=say_starting(number, "asked to run again" if was_asked else why),
         ended_at=None,
     )
-    launch = Launch(attempt=number, restart_reason=why, step_over=record.suspects)
+    launch = Launch(attempt=number, restart_reason=why, step_over=record.suspects, is_first=not record.has_run)
     return Decision(record, (launch,), (tell(record, "starting"),))
 
 
@@ -64,7 +64,10 @@ def then_launch_again(c: Context) -> Decision:
     if c.record.wish != "run" or phase.launches >= MAX_LAUNCHES:
         return fail_unstarted(c, "its keeper did not come up" if c.record.wish == "run" else "never started")
     again = phase.model_copy(update={"launches": phase.launches + 1})
-    launch = Launch(attempt=phase.attempt, restart_reason=phase.restart_reason, step_over=c.record.suspects)
+    is_first = not c.record.has_run
+    launch = Launch(
+        attempt=phase.attempt, restart_reason=phase.restart_reason, step_over=c.record.suspects, is_first=is_first
+    )
     return Decision(c.record.but(phase=again), (launch,))
 
 
@@ -90,7 +93,7 @@ def _probe_or_launch(c: Context, phase: Waiting) -> Decision:
         return Decision(c.record, (Probe(),), (), c.now + RECHECK)
     if seen.fault is None:
         return then_launch(c)
-    return hold(c, c.record, seen.fault.why, probe_delay(last.cause or Cause.DISK_FULL))
+    return hold(c, c.record, seen.fault.why, seen.fault.cause, probe_delay(last.cause or Cause.DISK_FULL))
 
 
 def _judge_anew(c: Context) -> JobRecord:

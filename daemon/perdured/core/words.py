@@ -65,8 +65,13 @@ def say_stepped_over(record: JobRecord, checkpoint: str, delay: float) -> str:
     )
 
 
-def say_held(why: str, delay: float) -> str:
-    return f"held until there is storage again: {why}; looks again in {human_duration(delay)}, or at `perdure resume`"
+def say_held(why: str, cause: Cause, delay: float) -> str:
+    until = "the checkpoint directory is free" if cause == Cause.IN_USE else "there is storage again"
+    return f"held until {until}: {why}; looks again in {human_duration(delay)}, or at `perdure resume`"
+
+
+def say_what_for(cause: Cause) -> str:
+    return "the checkpoint directory to be free" if cause == Cause.IN_USE else "the disk to take a file again"
 
 
 def say_at_step(word: str, record: JobRecord) -> str:

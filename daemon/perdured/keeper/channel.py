@@ -4,6 +4,7 @@
     daemon → keeper   go                    without it the keeper ends and has started nothing
     keeper → daemon   started               the command runs; run.json is durable
                       not_started           it could not be executed; exit.json says why
+                      taken <text>          another keeper holds the checkpoint directory; nothing was started
                       failed <text>         nothing was started; the keeper ends
 
 The end of the channel is a word too: the other side is dead. For the keeper, before `go`, that is the end.
@@ -19,6 +20,7 @@ READY = "ready"
 GO = "go"
 STARTED = "started"
 NOT_STARTED = "not_started"
+TAKEN = "taken"
 FAILED = "failed"
 
 

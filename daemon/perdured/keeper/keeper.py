@@ -28,7 +28,7 @@ _FIRST_RETRY, _LONGEST_RETRY = 1.0, 30.0
 
 class Attempt(NamedTuple):
     directory: Path
-    lock: int
+    locks: frozenset[int]
     want: Want
     run: RunRecord
     pidfd: int
@@ -52,7 +52,7 @@ class Keeper:
         self._wakeup = wakeup
         self._loop = Loop()
         self._clients = Clients(self._loop, listener, self)
-        self._memory = Memory(self._loop, attempt.lock, self._hear_writer, self._on_writer_end)
+        self._memory = Memory(self._loop, attempt.locks, self._hear_writer, self._on_writer_end)
 
     def hold(self) -> None:
         """Returns when nothing of the attempt is left and its end is durable."""

@@ -10,9 +10,11 @@ Rules
   reason to let a deadline pass; and an end is kept, told, and written again until it is durable. Nothing is ever killed
   for bookkeeping.
 - **An exit is recorded before the leader is reaped**, and an exit that nobody saw is unknown, never a success.
-- **The lock is the keeper's life.** It is taken first and released last, by the kernel if by nobody else. While it is
-  held, nobody else starts, signals or clears anything of the attempt. It is free only when no process of the attempt
-  is left, so two attempts can never write to one checkpoint directory.
+- **The lock is the keeper's life.** It is taken before all else and released last, by the kernel if by nobody else.
+  While it is held, nobody else starts, signals or clears anything of the attempt. It is free only when no process of
+  the attempt is left.
+- **The checkpoint directory is held as well** (`contract/holding.py`), against attempts of other jobs and daemons. It
+  is let go of before the lock is, also by a kill: whoever finds the attempt over finds the directory free.
 - **A stop asks the leader alone**, so that the helpers of a training process do not die under its checkpoint; at the
   deadline the whole tree is killed. A second stop can only bring the deadline nearer.
 - **One thread, no ticks.** It waits for descriptors (pidfd, sockets, signals) and for deadlines on CLOCK_BOOTTIME, and
@@ -24,8 +26,9 @@ Rules
 Every crash on the way
 ----------------------
 Daemon: D1 make the cgroup leaf and save want.json, D2 spawn the keeper, D3 send `go` when it is ready.
-Keeper: K1 lock, K2 socket, `ready`, K3 fork the leader, which waits at a gate, K4 save run.json, K5 open the gate,
-K6 leader ends: save exit.json, K7 reap, K8 kill what is left, K9 save exit.json with their number, release the lock.
+Keeper: K1 directory and lock, K2 socket, `ready`, K3 fork the leader, which waits at a gate, K4 save run.json, K5 open
+the gate, K6 leader ends: save exit.json, K7 reap, K8 kill what is left, K9 save exit.json with their number, release
+the locks.
 
 | who dies | when | what is left | observed as |
 |---|---|---|---|
@@ -64,9 +67,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from perdured.contract import sockets
+from perdured.contract.holding import DirectoryTaken, hold_directory
 
 from . import cgroup, records, tree
-from .channel import FAILED, NOT_STARTED, READY, STARTED, Channel
+from .channel import FAILED, NOT_STARTED, READY, STARTED, TAKEN, Channel
 from .explain import explain
 from .identity import identify
 from .keeper import Attempt, Keeper
@@ -90,7 +94,8 @@ class Post(NamedTuple):
     """What the keeper has taken up before it may start anything."""
 
     directory: Path
-    lock: int
+    locks: frozenset[int]
+    """Of the attempt, and of the checkpoint directory."""
     want: Want
     listener: socket.socket
     wakeup: int
@@ -103,6 +108,10 @@ def main(directory: str) -> int:
     os.chdir("/")
     try:
         _keep(Path(directory), channel)
+    except DirectoryTaken as taken:
+        log(f"the checkpoint directory is held by {taken}")
+        channel.tell(TAKEN, str(taken))
+        return 1
     except Refused as refused:
         log(str(refused))
         channel.tell(FAILED, str(refused))
@@ -128,11 +137,14 @@ def _keep(directory: Path, channel: Channel) -> None:
 
 def _take_post(directory: Path, leaving: contextlib.ExitStack) -> Post:
     """`leaving` undoes it in reverse, the lock last: whoever finds that free finds nothing else left."""
+    want = records.load_want(directory)
+    held = _hold(want) if want.checkpoint_dir is not None else None
     lock = take_lock(directory / records.LOCK)
     if lock is None:
         raise Refused("another keeper holds this attempt")
     leaving.callback(os.close, lock)
-    want = records.load_want(directory)
+    if held is not None:
+        leaving.callback(os.close, held)
     if (directory / records.RUN).exists() or (directory / records.EXIT).exists():
         raise Refused("this attempt has been started before; an attempt starts once")
     if want.cgroup is not None:
@@ -145,7 +157,16 @@ def _take_post(directory: Path, leaving: contextlib.ExitStack) -> Post:
     listener = sockets.bind_unix(directory / records.SOCKET)
     leaving.callback((directory / records.SOCKET).unlink, missing_ok=True)
     leaving.callback(listener.close)
-    return Post(directory, lock, want, listener, wakeup, oom_score)
+    return Post(directory, frozenset({lock} if held is None else {lock, held}), want, listener, wakeup, oom_score)
+
+
+def _hold(want: Want) -> int:
+    """Before the attempt's lock is taken: a killed process lets go of its descriptors in their order."""
+    try:
+        return hold_directory(Path(want.checkpoint_dir or ""), f"job {want.job} (attempt {want.attempt})")
+    except OSError as error:
+        why = f"the checkpoint directory {want.checkpoint_dir} cannot be held: {error.strerror}"
+        raise Refused(why) from error
 
 
 def _take_signals() -> int:
@@ -167,7 +188,7 @@ def _run_attempt(post: Post, channel: Channel) -> bool:
     except OSError as error:
         leader.abandon()
         raise Refused(f"cannot save {records.RUN}: {error.strerror}") from error
-    attempt = Attempt(post.directory, post.lock, post.want, run, leader.pidfd, cgroup.read_oom_kills())
+    attempt = Attempt(post.directory, post.locks, post.want, run, leader.pidfd, cgroup.read_oom_kills())
     keeper = Keeper(attempt, post.listener, post.wakeup)
     failure = leader.release()
     if failure is None:

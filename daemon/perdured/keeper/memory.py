@@ -35,10 +35,14 @@ class Memory:
     """`on_answer` gets each answer, and the client that asked, if any; `on_end` is called when a writer has ended."""
 
     def __init__(
-        self, loop: Loop, lock: int, on_answer: Callable[[Committed, int | None], None], on_end: Callable[[], None]
+        self,
+        loop: Loop,
+        locks: frozenset[int],
+        on_answer: Callable[[Committed, int | None], None],
+        on_end: Callable[[], None],
     ) -> None:
         self._loop = loop
-        self._lock = lock
+        self._locks = locks
         self._on_answer = on_answer
         self._on_end = on_end
         self._writers: list[_WriterLink] = []
@@ -56,7 +60,7 @@ class Memory:
                 return False
             self.finish()
             place = {"root": take(message, "root", str), "keep": take(message, "keep", int)}
-            pid, control = fork_writer(arena, self._lock)
+            pid, control = fork_writer(arena, self._locks)
         finally:
             os.close(arena)
         writer = _WriterLink(pid, control, client, place)

@@ -60,6 +60,8 @@ class Want(NamedTuple):
     """Seconds, for a stop that the keeper is told of by SIGTERM."""
     cgroup: str | None
     """An empty cgroup v2 directory for the command and all that it starts."""
+    checkpoint_dir: str | None = None
+    """The directory that the keeper holds for the attempt, so that nobody else writes checkpoints there."""
 
 
 class RunRecord(NamedTuple):
@@ -206,6 +208,7 @@ def _parse_want(data: Data) -> Want:
         stop_signal=take(data, "stop_signal", int),
         grace=take(data, "grace", float),
         cgroup=take_optional(data, "cgroup", str),
+        checkpoint_dir=take_optional(data, "checkpoint_dir", str),
     )
 
 

@@ -1,7 +1,7 @@
 """The keeper's writer: a child that commits snapshots from the arena to the disk, so that the keeper never waits.
 
 It is forked when the job hands over its arena, and only then loads what knows of checkpoints; a keeper whose job has no
-arena stays as small as it was. It holds the attempt's lock with the keeper: while it writes, nobody starts the next
+arena stays as small as it was. It holds the attempt's locks with the keeper: while it writes, nobody starts the next
 attempt. It ends when its orders do, after the one that it is working on; so also when the keeper is killed.
 
 Orders and answers are JSON lines on a socket:
@@ -33,22 +33,22 @@ if TYPE_CHECKING:
 Order = dict[str, object]
 
 
-def fork_writer(arena: int, lock: int) -> tuple[int, socket.socket]:
+def fork_writer(arena: int, locks: frozenset[int]) -> tuple[int, socket.socket]:
     """The writer's pid, and the socket to it."""
     ours, theirs = socket.socketpair()
     pid = os.fork()
     if pid == 0:
-        _become_writer(theirs, arena, lock)
+        _become_writer(theirs, arena, locks)
     theirs.close()
     return pid, ours
 
 
-def _become_writer(control: socket.socket, arena: int, lock: int) -> NoReturn:
+def _become_writer(control: socket.socket, arena: int, locks: frozenset[int]) -> NoReturn:
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a stop of the whole unit must not stop what it waits for
-        _close_all_but({0, 1, 2, control.fileno(), arena, lock})
+        _close_all_but({0, 1, 2, control.fileno(), arena, *locks})
         set_priority(os.getpid(), Priority.IDLE)
         _serve(control, arena)
     except BaseException:  # noqa: BLE001  a forked child must never go back into the keeper's code

@@ -8,12 +8,13 @@ KernelLog               what the kernel's log says of deaths and GPU faults
 """
 
 from .kernel_log import KernelLog
-from .launch import KeeperFailed, Order, start_keeper
+from .launch import DirectoryInUse, KeeperFailed, Order, start_keeper
 from .link import KeeperLink, KeeperStatus, NotOurs, connect_keeper
 from .observe import observe_attempt
 from .orphan import NotClean, StillHeld, perform_clean, signal_orphan, wait_orphan
 
 __all__ = [
+    "DirectoryInUse",
     "KeeperFailed",
     "KeeperLink",
     "KeeperStatus",

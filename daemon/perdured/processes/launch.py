@@ -44,10 +44,16 @@ class Order:
     stop_signal: int
     grace: float
     """Seconds."""
+    checkpoint_dir: str | None = None
+    """Held by the keeper: no other attempt writes there meanwhile."""
 
 
 class KeeperFailed(PerdureError):
     """Nothing was started. Trying again is safe."""
+
+
+class DirectoryInUse(KeeperFailed):
+    """Another attempt holds the checkpoint directory."""
 
 
 async def start_keeper(order: Order, program: Path = PROGRAM) -> None:
@@ -105,6 +111,7 @@ def _save_want(order: Order) -> Want:
         order.stop_signal,
         order.grace,
         leaf,
+        order.checkpoint_dir,
     )
     records.save_want(directory, want)
     return want
@@ -146,6 +153,12 @@ async def _expect(reader: asyncio.StreamReader, order: Order, words: tuple[str, 
     except ConnectionError:
         line = b""
     word, _, text = line.decode(errors="replace").strip().partition(" ")
+    if word == channel.TAKEN:
+        raise DirectoryInUse(
+            f"Attempt {order.attempt} of job {order.job} could not be started.",
+            f"{text} writes its checkpoints to {order.checkpoint_dir}.",
+            "End that one first, or change `checkpoint.dir`.",
+        )
     if word == channel.FAILED:
         raise _make_failure(order, f"Its keeper says: {text}.")
     if word not in words:

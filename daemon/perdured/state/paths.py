@@ -55,6 +55,9 @@ class StateDir(NamedTuple):
     def submission(self, job: str) -> Path:
         return self.job(job) / "submission.json"
 
+    def rest(self, job: str) -> Path:
+        return self.job(job) / "rest.json"
+
     def attempt(self, job: str, number: int) -> Path:
         return self.job(job) / "attempts" / str(number)
 

@@ -1,8 +1,8 @@
 """A registry anew, from the job directories: what was submitted, which attempts there were and how they ended.
 
-Lost with the registry are only the events and the count of failures. Each job's phase is set so that the next
-decision, made from what is seen, ends where it would have ended: an attempt that still runs is adopted, one that
-ended is judged.
+Lost with the registry are only the events and, of a job that was under way, the count of failures. A job at rest is
+found as it was. Of any other the phase is set so that the next decision, made from what is seen, ends where it would
+have ended: an attempt that still runs is adopted, one that ended is judged.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from perdured.contract.durable import load_json
 from perdured.core.classify import classify_end
 from perdured.core.events import Event
 from perdured.core.observation import AttemptSeen, Ended, Lost
 from perdured.core.record import AttemptRecord, JobRecord, Starting, Wish
-from perdured.core.spec import Spec
 from perdured.processes import observe_attempt
 
+from .beside import load_beside
 from .paths import StateDir
 from .registry import Registry
 from .submission import Submission
@@ -40,16 +39,16 @@ def rebuild_registry(registry: Registry, state: StateDir, now: float) -> int:
 
 
 def _read_job(directory: Path, now: float) -> tuple[Submission, JobRecord]:
-    content = load_json(directory / "submission.json")
-    if not isinstance(content, dict):
-        raise TypeError("submission.json holds no object")
-    submission = Submission(Spec.model_validate(content["spec"]), dict(content["env"]), str(content["workdir"]))
+    found = load_beside(directory)
+    submission = found.submission
     numbers = sorted(int(path.name) for path in directory.glob("attempts/*") if path.name.isdecimal())
+    if found.rest is not None and _is_of(found.rest, directory.name, numbers):
+        return submission, found.rest
     seen = {number: observe_attempt(directory / "attempts" / str(number)) for number in numbers}
     record = JobRecord(
         id=directory.name,
         name=submission.spec.job_name,
-        submitted_at=float(content.get("submitted_at", now)),
+        submitted_at=found.submitted_at if found.submitted_at is not None else now,
         reason="found again on the disk",
     )
     if not numbers:
@@ -57,6 +56,12 @@ def _read_job(directory: Path, now: float) -> tuple[Submission, JobRecord]:
     last = numbers[-1]
     attempts = (*(_describe(number, seen[number]) for number in numbers[:-1]), AttemptRecord(number=last))
     return submission, record.but(phase=Starting(attempt=last), attempts=attempts, wish=_wish_after(seen[last]))
+
+
+def _is_of(rest: JobRecord, job: str, numbers: list[int]) -> bool:
+    """Not if another attempt was made since."""
+    last = rest.last_attempt.number if rest.last_attempt else 0
+    return rest.id == job and rest.is_resting and max(numbers, default=0) <= last
 
 
 def _wish_after(seen: AttemptSeen) -> Wish:

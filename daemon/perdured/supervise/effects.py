@@ -9,25 +9,28 @@ from collections.abc import Callable, Iterable
 
 from perdured.clock import Clock
 from perdured.core.actions import Action, Clean, Forget, Launch, Probe, Stop
+from perdured.core.cause import Cause
 from perdured.core.events import Event
 from perdured.core.observation import GroundSeen, Orphaned, Refused
 from perdured.errors import PerdureError
-from perdured.processes import Order, observe_attempt, perform_clean, signal_orphan, start_keeper
+from perdured.processes import DirectoryInUse, Order, observe_attempt, perform_clean, signal_orphan, start_keeper
 from perdured.state.paths import StateDir
 from perdured.state.registry import Registry
 
-from .ground import Ground, prepare_ground, probe_storage
+from .ground import Ground, Rivals, prepare_ground, probe_storage
 from .job import Job
 
 Tell = Callable[[Job, Iterable[Event]], None]
+FindRivals = Callable[[Job], Rivals]
 
 
 class Effects:
-    def __init__(self, state: StateDir, registry: Registry, tell: Tell, clock: Clock) -> None:
+    def __init__(self, state: StateDir, registry: Registry, tell: Tell, clock: Clock, find_rivals: FindRivals) -> None:
         self._state = state
         self._registry = registry
         self._tell = tell
         self._clock = clock
+        self._find_rivals = find_rivals
 
     async def perform(self, job: Job, action: Action) -> None:
         match action:
@@ -46,12 +49,14 @@ class Effects:
         """Starts the keeper, or leaves the reason why not in `job.refused` for the next decision."""
         job.refused, job.status = None, None
         try:
-            prepared = await asyncio.to_thread(prepare_ground, job, launch)
+            prepared = await asyncio.to_thread(prepare_ground, job, launch, self._find_rivals(job))
             self._tell(job, prepared.events)
             if isinstance(prepared.result, Refused):
                 job.refused = prepared.result
                 return
             await start_keeper(self._order(job, launch, prepared.result))
+        except DirectoryInUse as error:
+            job.refused = Refused(why=error.why, permanent=False, cause=Cause.IN_USE)
         except PerdureError as error:
             job.refused = Refused(why=f"{error.what} {error.why}", permanent=False)
         except OSError as error:
@@ -59,7 +64,7 @@ class Effects:
             job.refused = Refused(why=f"{error.strerror or error}{where}", permanent=False)
 
     async def _probe(self, job: Job) -> None:
-        fault = await asyncio.to_thread(probe_storage, job.submission)
+        fault = await asyncio.to_thread(probe_storage, job.submission, self._find_rivals(job))
         job.ground = GroundSeen(at=self._clock(), fault=fault)
         job.wake.set()
 
@@ -74,6 +79,7 @@ class Effects:
             workdir=job.submission.workdir,
             stop_signal=stop.signal_number,
             grace=stop.grace,
+            checkpoint_dir=str(job.submission.checkpoint_dir),
         )
 
     def _stop(self, job: Job, stop: Stop) -> None:
@@ -81,8 +87,9 @@ class Effects:
         directory = self._state.attempt(job.id, stop.attempt)
         if job.link is not None:
             job.link.ask_stop(stop.reason, stop.grace)
-        elif isinstance(observe_attempt(directory), Orphaned):
+        elif job.signalled != stop.attempt and isinstance(observe_attempt(directory), Orphaned):
             signal_orphan(directory, job.submission.spec.stop.signal_number)
+            job.signalled = stop.attempt
 
     async def _clean(self, job: Job, clean: Clean) -> None:
         """Raises NotClean where something cannot be killed: then nothing is started, and it is tried again."""

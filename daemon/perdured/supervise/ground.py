@@ -10,17 +10,18 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from perdured.contract import environment
-from perdured.contract.checkpoint.holding import find_holder
 from perdured.contract.checkpoint.layout import QUARANTINE
 from perdured.contract.checkpoint.reasons import forgive_lost
 from perdured.contract.checkpoint.store import Choice, choose_checkpoint, list_checkpoints, quarantine
 from perdured.contract.checkpoint.verify import Verdict
 from perdured.contract.durable import make_directories, write_file
+from perdured.contract.holding import find_writer
 from perdured.core.actions import Launch
 from perdured.core.cause import Cause
 from perdured.core.events import Event
@@ -50,7 +51,11 @@ class Prepared(NamedTuple):
     events: tuple[Event, ...] = ()
 
 
-def find_fault(submission: Submission) -> Refused | None:
+Rivals = Mapping[str, Path]
+"""Attempts that run now: the job's name for people, and where it writes its checkpoints."""
+
+
+def find_fault(submission: Submission, rivals: Rivals = MappingProxyType({})) -> Refused | None:
     """What stands in the way of running there at all, in words; None when nothing does."""
     workdir, root = Path(submission.workdir), submission.checkpoint_dir
     if not os.path.isdir(workdir):  # which takes a name that is too long for one that is not there
@@ -72,15 +77,22 @@ def find_fault(submission: Submission) -> Refused | None:
     if free < ROOM:
         room = f"only {human_size(free)} are free where the checkpoints go ({root}), and {human_size(ROOM)} are needed"
         return _refuse(f"{room}; make room", Cause.DISK_FULL)
-    writer = find_writer(root)
+    writer = find_writer(root) or _find_rival(root, rivals)
     if writer is not None:
-        return _refuse(f"{writer} writes its checkpoints to {root}; end it first, or change `checkpoint.dir`")
+        why = f"{writer} writes its checkpoints to {root}; end it first, or change `checkpoint.dir`"
+        return _refuse(why, Cause.IN_USE)
     return None
 
 
-def probe_storage(submission: Submission) -> Refused | None:
+def _find_rival(root: Path, rivals: Rivals) -> str | None:
+    """Among the daemon's own jobs: an attempt that outlived its keeper holds no lock, and writes all the same."""
+    real = os.path.realpath(root)
+    return next((name for name, directory in rivals.items() if os.path.realpath(directory) == real), None)
+
+
+def probe_storage(submission: Submission, rivals: Rivals = MappingProxyType({})) -> Refused | None:
     """Whether the place of the checkpoints takes a file again; None when it does. A quota shows itself only so."""
-    fault = find_fault(submission)
+    fault = find_fault(submission, rivals)
     if fault is not None:
         return fault
     probe = submission.checkpoint_dir / PROBE
@@ -97,20 +109,13 @@ def _cause_of(error: OSError) -> Cause:
     return _CAUSES.get(error.errno or 0, Cause.REFUSED)
 
 
-def find_writer(root: Path) -> str | None:
-    """Who else writes checkpoints there, in words, be it a job of another daemon, a `perdure run` or a plain script.
-    Known limit: a program that does not use `perdure.Run` is not seen."""
-    holder = find_holder(root)
-    return None if holder is None else f"process {holder}" if holder else "a process of another container"
-
-
-def prepare_ground(job: Job, launch: Launch) -> Prepared:
+def prepare_ground(job: Job, launch: Launch, rivals: Rivals = MappingProxyType({})) -> Prepared:
     """Looks at the ground, chooses the checkpoint to resume from (hashing it whole), and says how to start."""
-    fault = find_fault(job.submission)
+    fault = find_fault(job.submission, rivals)
     if fault is not None:
         return Prepared(fault)
     root = job.submission.checkpoint_dir
-    if job.submission.spec.fresh_start and launch.attempt == 1:
+    if job.submission.spec.fresh_start and launch.is_first:
         events = _set_old_ones_aside(root, job.id)
         return Prepared(_describe_start(job, launch, None), events)
     suspects = [Path(path).name for path in launch.step_over]
@@ -158,6 +163,7 @@ def _describe_start(job: Job, launch: Launch, choice: Choice | None) -> Ground:
     given = {
         environment.JOB_ID: job.id,
         environment.ATTEMPT: str(launch.attempt),
+        environment.FIRST: str(int(launch.is_first)),
         environment.CHECKPOINT_DIR: str(job.submission.checkpoint_dir),
         environment.GRACE_SECONDS: f"{spec.stop.grace:g}",
         environment.CHECKPOINT_EVERY: spec.checkpoint.every.as_text,

@@ -27,6 +27,8 @@ class Job:
     """Why whoever answers on the keeper's socket was not believed."""
     cleaned: int | None = None
     """The attempt of which we have seen to it that nothing lives any more."""
+    signalled: int | None = None
+    """The attempt whose leader, an orphan, has been asked to end: by a signal, and one is enough."""
     ground: GroundSeen | None = None
     """What the last probe of the storage found."""
     newest: CheckpointSeen | None = None

@@ -20,6 +20,7 @@ from perdured.core.events import Event
 from perdured.core.observation import Ended, Held, Lost, Observation
 from perdured.core.record import JobRecord, Wish
 from perdured.processes import KeeperStatus, KernelLog, NotOurs, connect_keeper, observe_attempt
+from perdured.state.beside import save_rest
 from perdured.state.paths import StateDir
 from perdured.state.registry import Registry
 from perdured.watching import Watcher
@@ -27,6 +28,7 @@ from perdured.watching import Watcher
 from .effects import Effects
 from .evidence import add_evidence
 from .foreign import ForeignFiles
+from .ground import Rivals
 from .job import Job
 from .journal import Journal
 from .observe import observe, observe_newest_checkpoint
@@ -49,7 +51,7 @@ class Loop:
         self._state = state
         self._registry = registry
         self._clock = clock
-        self._effects = Effects(state, registry, self.journal.tell, clock)
+        self._effects = Effects(state, registry, self.journal.tell, clock, self._find_rivals)
         self._watcher = Watcher()
         self._kernel_log = KernelLog()
         self._foreign: dict[str, ForeignFiles] = {}
@@ -80,6 +82,12 @@ class Loop:
         """Records what a user asks for; durable when it returns."""
         self._save(job, job.record.but(wish=wish), (event,))
         job.wake.set()
+
+    def _find_rivals(self, job: Job) -> Rivals:
+        """Of two that start at once the keepers' lock lets one through."""
+        others = (other for other in self.jobs.values() if other is not job)
+        running = (other for other in others if other.record.phase.kind in ("running", "saving"))
+        return {f"job {other.id} ({other.record.name})": other.submission.checkpoint_dir for other in running}
 
     async def _tend(self, job: Job) -> None:
         while not job.is_forgotten:
@@ -127,8 +135,17 @@ class Loop:
 
     def _save(self, job: Job, record: JobRecord, events: Iterable[Event]) -> None:
         self.journal.save(record, events)
+        self._save_rest(job, record)
         job.is_newest_stale |= record.suspects != job.record.suspects
         job.record = record
+
+    def _save_rest(self, job: Job, record: JobRecord) -> None:
+        """For a lost registry. The registry says so already; if this fails, the next start of the daemon mends it."""
+        if record.is_resting or job.record.is_resting:
+            try:
+                save_rest(self._state, record)
+            except OSError as error:
+                _log.warning("job %s: %s could not be saved: %s", job.id, self._state.rest(job.id), error)
 
     async def _sleep(self, job: Job, wake_at: float | None) -> None:
         limit = RECONCILE if job.is_under_way else None

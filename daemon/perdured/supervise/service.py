@@ -6,30 +6,33 @@ and the job's loop fulfils it, also after a restart of the daemon.
 
 from __future__ import annotations
 
-import json
+import logging
 import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
 
 from perdured.clock import Clock
-from perdured.contract.durable import make_directories, write_file
+from perdured.contract.holding import find_writer
 from perdured.core.events import Event
 from perdured.core.policy import wish_on_return
 from perdured.core.record import JobRecord, Wish
 from perdured.core.spec import list_unserved
 from perdured.errors import BadUsage, WrongState
+from perdured.state.beside import save_beside
 from perdured.state.paths import StateDir
 from perdured.state.registry import Registry, StoredEvent
 from perdured.state.submission import Submission
 from perdured.views import CheckpointView, JobView, Place, SubmittedView, describe_job, log_of
 
 from .effects import make_job_id
-from .ground import find_fault, find_writer
+from .ground import find_fault
 from .job import Job
 from .loop import Loop
 from .observe import describe_checkpoints
 from .references import find_job
+
+_log = logging.getLogger("perdured")
 
 Ask = Literal["stop", "resume", "restart", "park", "remove", "save"]
 
@@ -54,6 +57,7 @@ class Service:
         for submission, record in self._registry.load_jobs():
             job = Job(submission, record)
             self._loop.add(job)
+            self._agree(job)
             wish = wish_on_return(record)
             if wish != record.wish and (resume_parked or not record.is_resting):
                 self._loop.wish(job, wish, Event(kind="asked", text="the daemon is back: going on"))
@@ -70,10 +74,14 @@ class Service:
             why = f"{fault.why[:1].upper()}{fault.why[1:]}."
             raise BadUsage("The job was not accepted.", why, "Nothing was changed by it.")
         record = JobRecord(id=make_job_id(), name=submission.spec.job_name, submitted_at=self._clock())
-        self._save_submission(submission, record.id)
         notes = list_unserved(submission.spec)
         events = [Event(kind="submitted", text="submitted"), *(Event(kind="note", text=text) for text in notes)]
         self._loop.journal.save_submission(submission, record, events)
+        try:
+            save_beside(self._state, submission, record)
+        except BaseException:
+            self._registry.forget(record.id)
+            raise
         job = Job(submission, record)
         self._loop.add(job)
         return SubmittedView(**dict(self._describe(job)), notes=notes)
@@ -120,7 +128,7 @@ class Service:
         """Every other job saves and ends; returns when they have."""
         others = [job for job in self._loop.jobs.values() if job.id != but]
         for job in others:
-            if not job.record.is_resting:
+            if job.record.will_run:
                 self._loop.wish(job, "stop", Event(kind="asked", text="asked to stop: another spec takes its place"))
         await self._wait_until_at_rest(others)
 
@@ -167,7 +175,7 @@ class Service:
         """Two writers on one checkpoint directory must be impossible."""
         root = os.path.realpath(submission.checkpoint_dir)
         for other in self._loop.jobs.values():
-            if other.submission is submission or other.record.is_resting:
+            if other.submission is submission or not other.record.will_run:
                 continue
             if os.path.realpath(other.submission.checkpoint_dir) == root:
                 raise WrongState(
@@ -183,16 +191,11 @@ class Service:
                 "Give this one another `checkpoint.dir`, or end the other; `perdure ps` may know it.",
             )
 
-    def _save_submission(self, submission: Submission, job: str) -> None:
-        """Beside the registry, so that a lost registry loses no job. Only the owner may read it: it holds secrets."""
-        make_directories(self._state.job(job), mode=0o700)
-        content: dict[str, object] = {
-            "spec": submission.spec.model_dump(mode="json"),
-            "env": submission.env,
-            "workdir": submission.workdir,
-        }
-        content |= {"version": 1, "submitted_at": self._clock()}
-        write_file(self._state.submission(job), json.dumps(content, indent=1).encode(), mode=0o600)
+    def _agree(self, job: Job) -> None:
+        try:
+            save_beside(self._state, job.submission, job.record)
+        except OSError as error:
+            _log.warning("job %s: what lies beside the registry could not be brought up to date: %s", job.id, error)
 
     def _describe(self, job: Job) -> JobView:
         log = log_of(self._state.output(job.id, job.number)) if job.number else None

@@ -6,6 +6,7 @@
     .seq-000008                   a claim: sequence numbers up to 8 are taken, and a lock that its writer holds
     quarantine/                   checkpoints that were set aside, each with its reason
     .lock                         held by the `perdure.Run` that writes here
+    .keeper                       held by the keeper of the attempt that writes here, whatever its program is
 
 Ordered by (step, seq), never by time: clocks jump. Anything else in the directory is somebody else's and stays.
 """
@@ -18,7 +19,6 @@ from typing import NamedTuple
 MANIFEST = "MANIFEST.json"
 COMMIT = "COMMIT"
 QUARANTINE = "quarantine"
-LOCK = ".lock"
 FORMAT_VERSION = 1
 CHUNK_SIZE = 16 << 20
 
