@@ -17,8 +17,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .cause import Cause
-from .evidence import Evidence
+from perdured.core.ends.cause import Cause
+from perdured.core.ends.evidence import Evidence
+
 from .value import Value
 
 

@@ -11,7 +11,7 @@ import logging
 from pathlib import Path
 
 from perdured.contract.durable import load_json
-from perdured.core.classify import classify_end
+from perdured.core.ends.classify import classify_end
 from perdured.core.events import Event
 from perdured.core.observation import AttemptSeen, Ended, Lost
 from perdured.core.record import AttemptRecord, JobRecord, Starting, Wish

@@ -22,7 +22,7 @@ from perdured.contract.checkpoint.store import Choice, choose_checkpoint, list_c
 from perdured.contract.checkpoint.verify import Verdict
 from perdured.contract.durable import make_directories, write_file
 from perdured.core.actions import Launch
-from perdured.core.cause import Cause
+from perdured.core.ends.cause import Cause
 from perdured.core.events import Event
 from perdured.core.observation import Refused
 from perdured.core.units import human_size

@@ -21,15 +21,15 @@ from collections.abc import Sequence
 from typing import Literal
 
 from perdured.contract import exits
+from perdured.core.observation import AttemptSeen, Ended, Exit, Lost, Refused
+from perdured.core.words import say_end
 
 from .cause import Cause
 from .end import End
 from .error_texts import BY_TYPE, LAUNCHERS, LIKELY_BY_TYPE, TRANSIENT, find_cause
 from .evidence import Evidence
 from .kernel_log import KernelFact, parse_kernel_lines
-from .observation import AttemptSeen, Ended, Exit, Lost, Refused
 from .tracebacks import Traceback, drop_volatile, find_tracebacks, hash_parts, make_fingerprint
-from .words import say_end
 from .xid import ADVICE_TEXT, Advice, find_advice, say_xid
 
 STOP_FOR_HANG = "hang"

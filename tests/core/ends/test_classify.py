@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from perdured.core.cause import Cause
-from perdured.core.classify import classify_end
-from perdured.core.evidence import Evidence
+from perdured.core.ends.cause import Cause
+from perdured.core.ends.classify import classify_end
+from perdured.core.ends.evidence import Evidence
+from perdured.core.ends.xid import ADVICE_TEXT, CATALOGUE, Advice, find_advice
 from perdured.core.observation import Absent, AttemptSeen, Ended, Exit
-from perdured.core.xid import ADVICE_TEXT, CATALOGUE, Advice, find_advice
 from support.jobs import NOW, PID, ended, killed, lost, not_started, refused
 
 OOM_LINE = "Out of memory: Killed process {} (python) total-vm:1234kB, anon-rss:99kB, file-rss:0kB, UID:0"
@@ -106,7 +106,7 @@ def test_each_published_code_has_its_advice(codes: tuple[int, ...], advice: Advi
 
 def test_no_code_is_in_the_catalogue_twice() -> None:
     """A later entry would silently take the place of an earlier one."""
-    from perdured.core import xid
+    from perdured.core.ends import xid
 
     parts = (xid._NOTHING, xid._RESTART_HERE, xid._ELSEWHERE, xid._RESET, xid._DRAIN)
     assert sum(map(len, parts)) == len(CATALOGUE)
