@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +18,9 @@ from perdured.core.record import JobRecord, Wish
 from perdured.errors import AmbiguousJob, BadUsage, NoSuchJob, WrongState
 from perdured.state.paths import StateDir
 from perdured.state.registry import Registry
+from perdured.state.submission import Submission
+from perdured.supervise import ground
+from perdured.supervise import service as service_module
 from perdured.supervise.service import Service
 from support.disk_jobs import make_job, make_submission, save_submission
 from support.jobs import PHASES, make_record
@@ -291,3 +295,43 @@ def test_a_job_that_succeeded_is_not_resumed_but_can_be_run_once_more(home: Home
         await until(is_tried)(service)
 
     home.serve(ask)
+
+
+def test_a_disk_that_hangs_holds_up_only_the_job_that_lies_on_it(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`service.submit` and `service.checkpoints` once asked it in the event loop, where everybody waits."""
+    healed = threading.Event()
+    survey = ground.survey_ground
+
+    def survey_or_hang(submission: Submission) -> ground.Survey:
+        if "sick" in submission.workdir:
+            healed.wait(CEILING)
+        return survey(submission)
+
+    monkeypatch.setattr(service_module, "survey_ground", survey_or_hang)
+    for name in ("sick", "well"):
+        (home.nowhere / name).mkdir(parents=True)
+
+    async def talk(service: Service) -> None:
+        hung = asyncio.ensure_future(service.submit(make_submission(home.nowhere / "sick")))
+        well = await service.submit(make_submission(home.nowhere / "well"))
+        assert not hung.done()
+        assert [job.id for job in service.list_jobs(everything=True)] == [well.id]
+        assert await service.checkpoints(well.id) == []
+        healed.set()
+        assert (await hung).id != well.id
+
+    home.serve(talk)
+
+
+def test_the_same_submission_again_is_the_same_job(home: Home) -> None:
+    """What the spool claims under an id, and submits again after a kill."""
+    text = 'command = ["true"]\n'
+    home.nowhere.mkdir()
+
+    async def talk(service: Service) -> None:
+        for _ in range(2):
+            assert (await service.submit_text(text, workdir=home.nowhere, env={}, id="abcdefgh")).id == "abcdefgh"
+        assert len(service.list_jobs(everything=True)) == 1
+
+    home.serve(talk)
+    home.serve(talk)

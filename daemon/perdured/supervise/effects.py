@@ -6,11 +6,14 @@ import asyncio
 import secrets
 import shutil
 from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TypeVar
 
 from perdured.clock import Clock
 from perdured.core.actions import Action, Clean, Forget, Launch, Probe, Stop
 from perdured.core.events import Event
 from perdured.core.observation import GroundSeen, Orphaned, Refused
+from perdured.disks import Disks
 from perdured.errors import PerdureError
 from perdured.processes import Order, observe_attempt, perform_clean, signal_orphan, start_keeper
 from perdured.state.paths import StateDir
@@ -19,15 +22,17 @@ from perdured.state.registry import Registry
 from .ground import Ground, prepare_ground, probe_storage
 from .job import Job
 
+T = TypeVar("T")
 Tell = Callable[[Job, Iterable[Event]], None]
 
 
 class Effects:
-    def __init__(self, state: StateDir, registry: Registry, tell: Tell, clock: Clock) -> None:
+    def __init__(self, state: StateDir, registry: Registry, tell: Tell, clock: Clock, disks: Disks) -> None:
         self._state = state
         self._registry = registry
         self._tell = tell
         self._clock = clock
+        self._disks = disks
 
     async def perform(self, job: Job, action: Action) -> None:
         match action:
@@ -46,7 +51,7 @@ class Effects:
         """Starts the keeper, or leaves the reason why not in `job.refused` for the next decision."""
         job.refused, job.status = None, None
         try:
-            prepared = await asyncio.to_thread(prepare_ground, job, launch)
+            prepared = await self._touch(job, partial(prepare_ground, job, launch))
             self._tell(job, prepared.events)
             if isinstance(prepared.result, Refused):
                 job.refused = prepared.result
@@ -59,9 +64,12 @@ class Effects:
             job.refused = Refused(why=f"{error.strerror or error}{where}", permanent=False)
 
     async def _probe(self, job: Job) -> None:
-        fault = await asyncio.to_thread(probe_storage, job.submission)
+        fault = await self._touch(job, partial(probe_storage, job.submission))
         job.ground = GroundSeen(at=self._clock(), fault=fault)
         job.wake.set()
+
+    async def _touch(self, job: Job, look: Callable[[], T]) -> T:
+        return await self._disks.touch(job.submission.checkpoint_dir, look)
 
     def _order(self, job: Job, launch: Launch, ground: Ground) -> Order:
         stop = job.submission.spec.stop

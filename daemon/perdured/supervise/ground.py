@@ -50,6 +50,20 @@ class Prepared(NamedTuple):
     events: tuple[Event, ...] = ()
 
 
+class Survey(NamedTuple):
+    """What a submission needs to know of the place that it names. To ask may take as long as the disk."""
+
+    root: str
+    """The checkpoint directory, without symbolic links."""
+    writer: str | None
+    fault: Refused | None
+
+
+def survey_ground(submission: Submission) -> Survey:
+    root = submission.checkpoint_dir
+    return Survey(os.path.realpath(root), find_writer(root), find_fault(submission))
+
+
 def find_fault(submission: Submission) -> Refused | None:
     """What stands in the way of running there at all, in words; None when nothing does."""
     workdir, root = Path(submission.workdir), submission.checkpoint_dir

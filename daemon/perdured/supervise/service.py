@@ -7,8 +7,8 @@ and the job's loop fulfils it, also after a restart of the daemon.
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -18,20 +18,24 @@ from perdured.core.events import Event
 from perdured.core.policy import wish_on_return
 from perdured.core.record import JobRecord, Wish
 from perdured.core.spec import list_unserved
+from perdured.disks import Disks
 from perdured.errors import BadUsage, WrongState
 from perdured.state.paths import StateDir
 from perdured.state.registry import Registry, StoredEvent
-from perdured.state.submission import Submission
+from perdured.state.submission import Submission, parse_submission
 from perdured.views import CheckpointView, JobView, Place, SubmittedView, describe_job, log_of
 
 from .effects import make_job_id
-from .ground import find_fault, find_writer
+from .ground import Survey, survey_ground
 from .job import Job
 from .loop import Loop
 from .observe import describe_checkpoints
 from .references import find_job
 
 Ask = Literal["stop", "resume", "restart", "park", "remove", "save"]
+
+ANSWER_WITHIN = 10.0
+"""Seconds that a disk may take to answer a verb; a sleeping one needs about as long to spin up."""
 
 _WISHES: dict[str, Wish] = {
     "stop": "stop",
@@ -47,7 +51,8 @@ class Service:
         self._state = state
         self._registry = registry
         self._clock = clock
-        self._loop = Loop(state, registry, clock)
+        self._disks = Disks()
+        self._loop = Loop(state, registry, clock, self._disks)
 
     async def start(self, *, resume_parked: bool = True) -> None:
         """Takes up every job that the registry knows. What was parked goes on: there is a daemon again."""
@@ -62,21 +67,33 @@ class Service:
         """Leaves the jobs to their keepers."""
         await self._loop.close()
 
-    async def submit(self, submission: Submission) -> SubmittedView:
+    async def submit_text(
+        self, text: str, *, workdir: Path, env: Mapping[str, str], id: str | None = None
+    ) -> SubmittedView:
+        """A new job of a spec's text; the same `id` again is the same job. Raises InvalidSubmission besides."""
+        if id in self._loop.jobs:
+            return self._describe_submitted(self._loop.jobs[id])
+        read = partial(parse_submission, text, workdir=workdir, env=env)
+        return await self.submit(await self._disks.touch(workdir, read, ANSWER_WITHIN), id)
+
+    async def submit(self, submission: Submission, id: str | None = None) -> SubmittedView:
         """A new job: durable, with its environment, before it returns. Raises BadUsage where it could never run."""
-        self._refuse_shared_checkpoints(submission)
-        fault = find_fault(submission)
-        if fault is not None:
-            why = f"{fault.why[:1].upper()}{fault.why[1:]}."
+        survey = await self._survey(submission)
+        self._refuse_shared_checkpoints(submission, survey)  # from here on no await, or two could come to share them
+        if survey.fault is not None:
+            why = f"{survey.fault.why[:1].upper()}{survey.fault.why[1:]}."
             raise BadUsage("The job was not accepted.", why, "Nothing was changed by it.")
-        record = JobRecord(id=make_job_id(), name=submission.spec.job_name, submitted_at=self._clock())
+        record = JobRecord(id=id or make_job_id(), name=submission.spec.job_name, submitted_at=self._clock())
         self._save_submission(submission, record.id)
-        notes = list_unserved(submission.spec)
-        events = [Event(kind="submitted", text="submitted"), *(Event(kind="note", text=text) for text in notes)]
+        events = [Event(kind="submitted", text="submitted")]
+        events += [Event(kind="note", text=text) for text in list_unserved(submission.spec)]
         self._loop.journal.save_submission(submission, record, events)
-        job = Job(submission, record)
+        job = Job(submission, record, root=survey.root)
         self._loop.add(job)
-        return SubmittedView(**dict(self._describe(job)), notes=notes)
+        return self._describe_submitted(job)
+
+    async def _survey(self, submission: Submission) -> Survey:
+        return await self._disks.touch(submission.checkpoint_dir, partial(survey_ground, submission), ANSWER_WITHIN)
 
     def list_jobs(self, *, everything: bool) -> list[JobView]:
         """Oldest first; those at rest only if asked for, or if they failed or were stopped and wait for somebody."""
@@ -94,7 +111,7 @@ class Service:
             self._ask_save(job)
         elif not _is_fulfilled(job.record, wish):
             if wish in ("resume", "restart") and job.record.is_resting:
-                self._refuse_shared_checkpoints(job.submission)
+                self._refuse_shared_checkpoints(job.submission, await self._survey(job.submission))
             self._loop.wish(job, _WISHES[wish], Event(kind="asked", text=f"asked to {wish}"))
         return self._describe(job)
 
@@ -132,8 +149,9 @@ class Service:
         while not all(job.record.is_resting for job in jobs):
             seen = await self.wait_for_change(seen)
 
-    def checkpoints(self, ref: str) -> list[CheckpointView]:
-        return describe_checkpoints(self._find(ref).submission.checkpoint_dir)
+    async def checkpoints(self, ref: str) -> list[CheckpointView]:
+        root = self._find(ref).submission.checkpoint_dir
+        return await self._disks.touch(root, partial(describe_checkpoints, root), ANSWER_WITHIN)
 
     def events(self, after: int, ref: str | None = None) -> list[StoredEvent]:
         return self._loop.journal.load_events(after, self._find(ref).id if ref is not None else None)
@@ -163,22 +181,20 @@ class Service:
             raise WrongState(f"Job {job.id} cannot be asked to save.", why, "`perdure show` says what it is doing.")
         job.link.ask_save()
 
-    def _refuse_shared_checkpoints(self, submission: Submission) -> None:
+    def _refuse_shared_checkpoints(self, submission: Submission, survey: Survey) -> None:
         """Two writers on one checkpoint directory must be impossible."""
-        root = os.path.realpath(submission.checkpoint_dir)
         for other in self._loop.jobs.values():
             if other.submission is submission or other.record.is_resting:
                 continue
-            if os.path.realpath(other.submission.checkpoint_dir) == root:
+            if (other.root or str(other.submission.checkpoint_dir)) == survey.root:
                 raise WrongState(
-                    f"Job {other.id} ({other.record.name}) already writes its checkpoints to {root}.",
+                    f"Job {other.id} ({other.record.name}) already writes its checkpoints to {survey.root}.",
                     "Two jobs on one checkpoint directory would resume from each other's state.",
                     f"Give this one another `checkpoint.dir`, or end the other: perdure stop {other.id}",
                 )
-        writer = find_writer(submission.checkpoint_dir)
-        if writer is not None:
+        if survey.writer is not None:
             raise WrongState(
-                f"{writer.capitalize()} already writes its checkpoints to {root}.",
+                f"{survey.writer.capitalize()} already writes its checkpoints to {survey.root}.",
                 "Two runs on one checkpoint directory would resume from each other's state.",
                 "Give this one another `checkpoint.dir`, or end the other; `perdure ps` may know it.",
             )
@@ -193,6 +209,9 @@ class Service:
         }
         content |= {"version": 1, "submitted_at": self._clock()}
         write_file(self._state.submission(job), json.dumps(content, indent=1).encode(), mode=0o600)
+
+    def _describe_submitted(self, job: Job) -> SubmittedView:
+        return SubmittedView(**dict(self._describe(job)), notes=list_unserved(job.submission.spec))
 
     def _describe(self, job: Job) -> JobView:
         log = log_of(self._state.output(job.id, job.number)) if job.number else None
