@@ -19,7 +19,7 @@ from perdured.errors import AmbiguousJob, BadUsage, NoSuchJob, WrongState
 from perdured.state.paths import StateDir
 from perdured.state.registry import Registry
 from perdured.state.submission import Submission
-from perdured.supervise import ground
+from perdured.supervise import effects, ground
 from perdured.supervise import service as service_module
 from perdured.supervise.service import Service
 from support.disk_jobs import make_job, make_submission, save_submission
@@ -335,3 +335,19 @@ def test_the_same_submission_again_is_the_same_job(home: Home) -> None:
 
     home.serve(talk)
     home.serve(talk)
+
+
+def test_a_start_waits_for_file_descriptors_and_says_so(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their lack is no failure of the job, and costs it no attempt."""
+    left = iter([False, False])
+    monkeypatch.setattr(effects, "has_descriptors", lambda: next(left, True))
+    monkeypatch.setattr(effects, "LOOK_AGAIN", 0.01)
+    home.put("queued")
+
+    def is_told(service: Service) -> bool:
+        texts = [stored.event.text for stored in service.events(0, "job")]
+        return any("does not exist" in text for text in texts) and any("no file descriptors" in text for text in texts)
+
+    before = len(make_record(PHASES["queued"]).attempts)
+    home.serve(until(is_told))
+    assert len(home.records()["job"].attempts) == before + 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import shutil
 from collections.abc import Callable, Iterable
@@ -13,6 +14,7 @@ from perdured.clock import Clock
 from perdured.core.actions import Action, Clean, Forget, Launch, Probe, Stop
 from perdured.core.events import Event
 from perdured.core.observation import GroundSeen, Orphaned, Refused
+from perdured.descriptors import has_descriptors
 from perdured.disks import Disks
 from perdured.errors import PerdureError
 from perdured.processes import Order, observe_attempt, perform_clean, signal_orphan, start_keeper
@@ -21,6 +23,11 @@ from perdured.state.registry import Registry
 
 from .ground import Ground, prepare_ground, probe_storage
 from .job import Job
+
+LOOK_AGAIN = 2.0
+"""Seconds between looks whether there are file descriptors again."""
+
+_log = logging.getLogger("perdured")
 
 T = TypeVar("T")
 Tell = Callable[[Job, Iterable[Event]], None]
@@ -51,6 +58,7 @@ class Effects:
         """Starts the keeper, or leaves the reason why not in `job.refused` for the next decision."""
         job.refused, job.status = None, None
         try:
+            await self._wait_for_descriptors(job)
             prepared = await self._touch(job, partial(prepare_ground, job, launch))
             self._tell(job, prepared.events)
             if isinstance(prepared.result, Refused):
@@ -67,6 +75,16 @@ class Effects:
         fault = await self._touch(job, partial(probe_storage, job.submission))
         job.ground = GroundSeen(at=self._clock(), fault=fault)
         job.wake.set()
+
+    async def _wait_for_descriptors(self, job: Job) -> None:
+        """Their lack is not the job's fault, and an attempt that fails for it would be counted as one."""
+        if has_descriptors():
+            return
+        text = f"no file descriptors are left to start it with; waiting, looking every {LOOK_AGAIN:g} s"
+        _log.warning("job %s: %s", job.id, text)
+        self._tell(job, [Event(kind="waiting", text=text)])
+        while not has_descriptors() and job.record.wish == "run":  # noqa: ASYNC110 - nobody tells of a closed one
+            await asyncio.sleep(LOOK_AGAIN)
 
     async def _touch(self, job: Job, look: Callable[[], T]) -> T:
         return await self._disks.touch(job.submission.checkpoint_dir, look)
