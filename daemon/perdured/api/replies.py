@@ -52,7 +52,8 @@ _STATUSES: tuple[tuple[type[PerdureError], int], ...] = (
 def reply_failure(error: PerdureError, status: int | None = None) -> JSONResponse:
     """The answer that tells of `error`."""
     chosen = status or next((code for kind, code in _STATUSES if isinstance(error, kind)), 500)
-    told = Failure(what=error.what, why=error.why, todo=error.todo, exit_status=error.exit_status)
+    what, why, todo = (text.encode(errors="backslashreplace").decode() for text in (error.what, error.why, error.todo))
+    told = Failure(what=what, why=why, todo=todo, exit_status=error.exit_status)
     return JSONResponse(FailureReply(error=told).model_dump(), chosen)
 
 

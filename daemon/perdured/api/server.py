@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
+from perdured.contract.sockets import BACKLOG
 from perdured.descriptors import most_connections
 from perdured.errors import PerdureError
 
@@ -41,6 +42,8 @@ async def serve(service: Service, listening: socket.socket) -> None:
         server_header=False,
         date_header=False,
         timeout_graceful_shutdown=CLOSE_WITHIN,
+        # So many are accepted at one time, before the first of them can be refused for being too many.
+        backlog=min(BACKLOG, max(most_connections() // 2, 1)),
     )
     server = _Server(config)
     running = asyncio.ensure_future(server.serve(sockets=[listening]))

@@ -40,6 +40,8 @@ class Exit(Value):
     """Kills by the kernel for memory in the attempt's memory cgroup; None when nobody could count."""
     step: int | None = None
     """The last step that it reported."""
+    loss: float | None = None
+    total: int | None = None
 
 
 class Absent(Value):
