@@ -31,7 +31,9 @@ def make_job(workdir: Path, text: str = "", record: JobRecord | None = None, env
 def save_submission(state: StateDir, job: str, submission: Submission) -> None:
     """As a daemon does at a submit."""
     registry = Registry(state.root / "elsewhere.sqlite")
-    Service(state, registry, lambda: NOW)._save_submission(submission, job)
+    Service(state, registry, lambda: NOW)._save_submission(
+        submission, JobRecord(id=job, name=submission.spec.job_name, submitted_at=NOW)
+    )
     registry.close()
     (state.root / "elsewhere.sqlite").unlink()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -84,7 +85,7 @@ class Service:
             why = f"{survey.fault.why[:1].upper()}{survey.fault.why[1:]}."
             raise BadUsage("The job was not accepted.", why, "Nothing was changed by it.")
         record = JobRecord(id=id or make_job_id(), name=submission.spec.job_name, submitted_at=self._clock())
-        self._save_submission(submission, record.id)
+        self._save_submission(submission, record)
         events = [Event(kind="submitted", text="submitted")]
         events += [Event(kind="note", text=text) for text in list_unserved(submission.spec)]
         self._loop.journal.save_submission(submission, record, events)
@@ -172,6 +173,16 @@ class Service:
                 return self._describe(job)
         return None
 
+    def renew_environment(self, ref: str, env: Mapping[str, str]) -> None:
+        """Attempts that start from now on have this one."""
+        job = self._find(ref)
+        if job.submission.env == env:
+            return
+        submission = replace(job.submission, env=dict(env))
+        self._save_submission(submission, job.record)
+        self._registry.save_environment(job.id, submission.env)
+        job.submission = submission
+
     def _find(self, ref: str) -> Job:
         return find_job(self._loop.jobs, ref)
 
@@ -199,16 +210,16 @@ class Service:
                 "Give this one another `checkpoint.dir`, or end the other; `perdure ps` may know it.",
             )
 
-    def _save_submission(self, submission: Submission, job: str) -> None:
+    def _save_submission(self, submission: Submission, record: JobRecord) -> None:
         """Beside the registry, so that a lost registry loses no job. Only the owner may read it: it holds secrets."""
-        make_directories(self._state.job(job), mode=0o700)
+        make_directories(self._state.job(record.id), mode=0o700)
         content: dict[str, object] = {
             "spec": submission.spec.model_dump(mode="json"),
             "env": submission.env,
             "workdir": submission.workdir,
         }
-        content |= {"version": 1, "submitted_at": self._clock()}
-        write_file(self._state.submission(job), json.dumps(content, indent=1).encode(), mode=0o600)
+        content |= {"version": 1, "submitted_at": record.submitted_at}
+        write_file(self._state.submission(record.id), json.dumps(content, indent=1).encode(), mode=0o600)
 
     def _describe_submitted(self, job: Job) -> SubmittedView:
         return SubmittedView(**dict(self._describe(job)), notes=list_unserved(job.submission.spec))
