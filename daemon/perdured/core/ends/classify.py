@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal
 
 from perdured.contract import exits
@@ -50,8 +51,10 @@ _HOPELESS_WORD = re.compile(r"(?i:error|cannot|can't|not found|no such|unrecogni
 _DIED_OF = re.compile(r"exitcode\s*:\s*-(\d+)|terminated with signal SIG(\w+)|died with <Signals\.SIG(\w+)")
 
 
+@lru_cache(maxsize=1)
 def classify_end(seen: AttemptSeen) -> End:
-    """The class of an attempt's end, whatever is known of it."""
+    """The class of an attempt's end, whatever is known of it. The last one is remembered: a decision's trigger and
+    its step both ask, and to read so many lines takes milliseconds."""
     match seen:
         case Ended():
             return _classify_exit(seen)
