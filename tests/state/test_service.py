@@ -6,23 +6,28 @@ A workdir that is not there keeps every launch from starting anything.
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from perdured.clock import start_clock
 from perdured.core.record import JobRecord, Wish
 from perdured.errors import AmbiguousJob, BadUsage, NoSuchJob, WrongState
+from perdured.keeper import records
+from perdured.keeper.lock import take_lock
 from perdured.state.paths import StateDir
 from perdured.state.registry import Registry
 from perdured.state.submission import Submission
 from perdured.supervise import effects, ground
+from perdured.supervise import loop as loop_module
 from perdured.supervise import service as service_module
 from perdured.supervise.service import Service
-from support.disk_jobs import make_job, make_submission, save_submission
+from support.disk_jobs import make_job, make_submission, save_run, save_submission, save_want
 from support.jobs import PHASES, make_record
 from support.stores import commit, holding
 
@@ -351,3 +356,25 @@ def test_a_start_waits_for_file_descriptors_and_says_so(home: Home, monkeypatch:
     before = len(make_record(PHASES["queued"]).attempts)
     home.serve(until(is_told))
     assert len(home.records()["job"].attempts) == before + 1
+
+
+def test_a_keeper_that_is_silent_is_asked_once_in_a_step(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each question waits for its ceiling, and the step goes round twice."""
+    asked: list[Path] = []
+
+    async def connect(directory: Path, *_: object) -> NoReturn:
+        asked.append(directory)
+        raise OSError(f"the keeper in {directory} does not answer")
+
+    monkeypatch.setattr(loop_module, "connect_keeper", connect)
+    monkeypatch.setattr(loop_module, "RECHECK", CEILING)
+    home.put("starting")
+    directory = save_want(home.state, "job", 1)
+    save_run(directory)
+    held = take_lock(directory / records.LOCK)
+    assert held is not None
+    try:
+        home.serve(until(lambda service: service.show("job").state == "running"))
+    finally:
+        os.close(held)
+    assert len(asked) == 1

@@ -106,14 +106,16 @@ class Loop:
 
     async def _settle(self, job: Job) -> float | None:
         """Decides and acts until nothing more follows; returns when to look again."""
+        silent: int | None = None
         while not job.is_forgotten:
-            unanswered = not await self._connect(job)
+            if silent is None or silent != job.number:  # a keeper that is silent is asked once in a step: it takes time
+                silent = None if await self._connect(job) else job.number
             seen = await self._look(job)
             before = job.record
             decision = decide(job.submission.spec, before, seen, self._clock())
             await self._carry_out(job, decision)
             if decision.record == before:
-                return _earliest(decision.wake_at, self._clock() + RECHECK if unanswered else None)
+                return _earliest(decision.wake_at, self._clock() + RECHECK if silent is not None else None)
         return None
 
     async def _look(self, job: Job) -> Observation:
