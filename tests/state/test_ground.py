@@ -15,7 +15,7 @@ from perdured.contract.checkpoint.layout import COMMIT, QUARANTINE
 from perdured.contract.checkpoint.store import list_checkpoints, quarantine
 from perdured.contract.holding import find_writer
 from perdured.core.actions import Launch
-from perdured.core.cause import Cause
+from perdured.core.ends.cause import Cause
 from perdured.core.observation import Refused
 from perdured.supervise.ground import Ground, Prepared, find_fault, prepare_ground, probe_storage
 from support.damage import seal

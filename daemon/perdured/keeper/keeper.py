@@ -201,6 +201,8 @@ class Keeper:
             stop_reason=self._stop.reason if self._stop else None,
             oom_kills=oom_kills - before if oom_kills is not None and before is not None else None,
             step=self._told.step,
+            loss=self._told.loss,
+            total=self._told.total,
             checkpoint_step=self._told.checkpoint_step,
             checkpoint_path=self._told.checkpoint_path,
         )

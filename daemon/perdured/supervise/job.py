@@ -33,6 +33,8 @@ class Job:
     """What the last probe of the storage found."""
     newest: CheckpointSeen | None = None
     is_newest_stale: bool = True
+    root: str | None = None
+    """The checkpoint directory without symbolic links, once its disk has told."""
     is_forgotten: bool = False
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
