@@ -338,9 +338,9 @@ class _Fcntl:
 
 @contextlib.contextmanager
 def installed(kernel: Kernel) -> Iterator[Kernel]:
-    """The checkpoint format's modules see `kernel` as their `os`."""
+    """The checkpoint format's modules see `kernel` as their `os`; all but the arena, whose file is memory."""
     modules = [module for name, module in sys.modules.items() if name.startswith(PACKAGE) and hasattr(module, "os")]
-    modules.append(durable)
+    modules = [module for module in (*modules, durable) if module.__name__ != f"{PACKAGE}.arena"]
     try:
         for module in modules:
             vars(module)["os"] = kernel
