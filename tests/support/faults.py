@@ -100,7 +100,7 @@ class Kernel:
         self.is_dead = False
         self.has_struck = False
         self.at_strike: Callable[[], None] = _kill_myself
-        """What a fault of "really kill" does."""
+        """What a fault of "really kill" does, before the call; if it comes back, the call is made."""
         self._fault = fault
         self._really_syncs = really_syncs
         self._has_noreplace = has_noreplace
@@ -244,17 +244,20 @@ class Kernel:
     def _find_way(self, call: Call) -> Way | None:
         """What happens to this call, which is counted now."""
         key = (call.name, call.path, call.offset)
-        self._counts[key] += 1
-        place = Place(*key, self._counts[key])
-        self.calls.append(call)
-        self.places.append(place)
         fault = self._fault
-        if fault is None:
-            return None
-        is_it = len(self.calls) == fault.at or place == fault.place
-        is_hit = is_it or (fault.forever and self.has_struck)
-        self.has_struck = self.has_struck or is_it
-        return fault.way if is_hit else None
+        with self._turn:
+            if self.is_dead:
+                raise Killed
+            self._counts[key] += 1
+            place = Place(*key, self._counts[key])
+            self.calls.append(call)
+            self.places.append(place)
+            if fault is None:
+                return None
+            is_it = len(self.calls) == fault.at or place == fault.place
+            is_hit = is_it or (fault.forever and self.has_struck)
+            self.has_struck = self.has_struck or is_it
+            return fault.way if is_hit else None
 
     def _make(
         self,
@@ -263,12 +266,12 @@ class Kernel:
         half_call: Call | None = None,
         perform_half: Callable[[], T] | None = None,
     ) -> T:
+        way = self._find_way(call)
+        if way == "really kill":
+            self.at_strike()
         with self._turn:
             if self.is_dead:
                 raise Killed
-            way = self._find_way(call)
-            if way == "really kill":
-                self.at_strike()
             if way == "refuse":
                 raise self._error(call)
             if way == "kill before":

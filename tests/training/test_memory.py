@@ -21,10 +21,9 @@ from perdure.headroom import parse_available, parse_room
 from perdure.rng import take_snapshot
 from perdure.safetensors_file import copy_file, format_file, plan_file
 from perdure.state import Capture, Moment, capture_state
-from perdured.contract import environment, messages
+from perdured.contract import environment
 from perdured.contract.checkpoint import list_checkpoints, verify_checkpoint
 from perdured.processes import start_keeper
-from support.arena_stores import Rig
 from support.processes import (
     attempt_directory,
     get_run,
@@ -315,20 +314,6 @@ def test_a_layout_fits_what_has_the_same_names_types_and_shapes() -> None:
     other = dict(_capture(Odd()).blocks)
     other.popitem()
     assert not layout.fits(other)
-
-
-@pytest.mark.parametrize("why", ["the keeper has gone", "it was refused"])
-def test_a_tier_that_is_given_up_gives_its_memory_back(why: str) -> None:
-    """Two copies of the state had stayed taken for as long as the process lived."""
-    rig = Rig()
-    descriptor = rig.arena.descriptor
-    rig.keeper.is_open = why != "the keeper has gone"
-    if rig.keeper.is_open:
-        rig.keeper.answers.append({"type": messages.MEMORY_REFUSED, "why": why})
-    rig.tier.take_answers()
-    assert rig.take() is None
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        os.fstat(descriptor)
 
 
 # Room ------------------------------------------------------------------------------------------------------------

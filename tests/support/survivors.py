@@ -1,0 +1,11 @@
+"""Mutants that do what the original does, each with the reason. By the beginning of their names."""
+
+SAME = {
+    "arena._parse_record without: if not isinstance(fields, dict)": "a list has no parts either, which `read` minds",
+    "arena._parse_record without: raise ValueError('no object')": "the same",
+    "arena.Arena.read without half: not generation": "the checksum of a wiped record is not zero, so it fails as well",
+    "arena.Arena.finish swapped: self._view[at + _RECORD.size": "the checksum, over both, fails until both are there",
+    "arena.create_arena swapped": "the header is written within the memory, before anybody else has it",
+    "writer._become_writer without: signal.set_wakeup_fd(-1)": "no handler is left that would write there",
+    "writer._become_writer without: signal.signal(signal.SIGCHLD": "the writer has no children",
+}
