@@ -148,6 +148,24 @@ def test_an_error_of_any_write_goes_up_and_no_thread_is_left(
     assert not [thread for thread in threading.enumerate() if thread.name == "perdure-writer"]
 
 
+def test_after_an_error_the_source_is_not_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk is told at once, and not after all the rest was gathered for nothing."""
+    read = []
+
+    def endless() -> Iterator[bytes]:
+        for number in range(1000):
+            read.append(number)
+            yield bytes(SMALL)
+
+    def pwrite(descriptor: int, view: memoryview, offset: int) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    with pytest.raises(OSError, match="No space left"):
+        copy_file(tmp_path / "a", endless())
+    assert len(read) < 3 * copier.WRITERS
+
+
 _pwrite, _fcntl, _start = os.pwrite, fcntl.fcntl, threading.Thread.start
 
 

@@ -12,8 +12,9 @@ from perdure import memory
 from perdure.memory import Answer, MemoryTier
 from perdure.schedule import parse_schedule
 from perdure.settings import Settings
+from perdure.state import Capture
 from perdured.contract import messages
-from support.arena_stores import Keeper, Rig, capture_of
+from support.arena_stores import Filled, Keeper, Rig, capture_of
 from support.stores import facts_of
 
 GONE = "the keeper has gone"
@@ -176,6 +177,40 @@ def test_a_tier_that_is_given_up_gives_its_memory_back(why: str, told: list[str]
         os.fstat(descriptor)
 
 
+def test_a_new_arena_is_free_though_commits_out_of_the_old_one_are_under_way() -> None:
+    rig = Rig()
+    for _ in range(2):
+        generation = rig.take()
+        assert generation is not None
+        rig.commit(generation)
+    _take(rig.tier, size=9000)
+    _join(rig.tier)
+    _take(rig.tier, size=9000)
+    rig.tier.take_answers()
+    assert _take(rig.tier, size=9000) == 3
+    rig.close()
+
+
+def test_after_a_copy_that_failed_the_only_complete_snapshot_is_not_the_next_to_go() -> None:
+    """The newer one was being written over; so the other is the older, and all there is."""
+    rig = Rig()
+    assert rig.take() == 1
+    rig.commit(1)
+    assert rig.take() == 2
+    with pytest.raises(ValueError, match="of the copy"):
+        rig.tier.take_snapshot(Capture(capture_of(3).tree, {"w": _Failing(bytes(3000))}), 3, facts_of())
+    rig.answer(1)
+    assert [found is not None for found in map(rig.arena.find, (1, 2))] == [True, False]
+    assert rig.take() == 3
+    assert rig.arena.find(1) is not None
+    rig.close()
+
+
+class _Failing(Filled):
+    def copy_into(self, target: memoryview) -> None:
+        raise ValueError("of the copy")
+
+
 # Commits ---------------------------------------------------------------------------------------------------------
 
 
@@ -188,6 +223,7 @@ def test_a_commit_is_asked_for_in_the_words_of_the_contract() -> None:
     assert (rig.tier.is_under_way(1), rig.tier.is_under_way(2)) == (True, False)
     rig.keeper.has_committed(1)
     assert rig.tier.wait_for_answers() == [Answer(1, "/a", "")]
+    assert rig.keeper.waits == 1
     assert not rig.tier.is_under_way(1)
     rig.close()
 

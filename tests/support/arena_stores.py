@@ -50,6 +50,7 @@ class Keeper:
         self.sent: list[dict[str, Any]] = []
         self.answers: list[dict[str, object]] = []
         self.descriptors: list[int] = []
+        self.waits = 0
 
     def send(self, message: dict[str, Any]) -> None:
         self.sent.append(message)
@@ -64,7 +65,7 @@ class Keeper:
         return answers
 
     def wait(self) -> None:
-        """There always is something."""
+        self.waits += 1
 
     def has_committed(self, generation: int) -> None:
         self.answers.append({"type": messages.COMMITTED, "generation": generation, "step": 1, "path": "/a"})

@@ -85,7 +85,7 @@ def _is_effect(statement: ast.stmt) -> bool:
 
 
 def _is_rule(statement: ast.stmt) -> bool:
-    return _is_effect(statement) or isinstance(statement, ast.If | ast.Raise | ast.Break | ast.Continue | ast.Assert)
+    return _is_effect(statement) or isinstance(statement, ast.If | ast.Raise | ast.Break | ast.Continue)
 
 
 def find_survivors(target: Target) -> Iterator[str]:

@@ -6,6 +6,8 @@ SAME = {
     "arena.Arena.read without half: not generation": "the checksum of a wiped record is not zero, so it fails as well",
     "arena.Arena.finish swapped: self._view[at + _RECORD.size": "the checksum, over both, fails until both are there",
     "arena.create_arena swapped": "the header is written within the memory, before anybody else has it",
+    "copier._Crew.work without: self._turns.acquire()": "what is gathered is bounded by the pool, an image takes none",
+    "memory.MemoryTier.__init__ without: self._error = ''": "it is read only after it was set",
     "writer._become_writer without: signal.set_wakeup_fd(-1)": "no handler is left that would write there",
     "writer._become_writer without: signal.signal(signal.SIGCHLD": "the writer has no children",
 }
