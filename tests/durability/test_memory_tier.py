@@ -72,6 +72,7 @@ def test_while_the_memory_is_made_nothing_else_happens(monkeypatch: pytest.Monke
     monkeypatch.setattr(tier, "_allocate", allocate)
     assert [_take(tier), _take(tier)] == [None, None]
     assert keeper.sent == []
+    assert tier.is_due()  # it was not given up
     made.append(1)
     _join(tier)
 
@@ -238,6 +239,17 @@ def test_a_refused_commit_is_answered_with_its_reason_and_the_slot_is_free_again
     rig.keeper.answers.append({"type": messages.NOT_COMMITTED, "generation": 1, "why": "no room"})
     assert rig.tier.take_answers() == [Answer(1, None, "no room")]
     assert rig.take() == 3
+    rig.close()
+
+
+def test_an_answer_that_is_not_what_it_should_be_is_a_no_to_nobody() -> None:
+    """A newer keeper's, perhaps."""
+    rig = Rig()
+    rig.take()
+    rig.commit(1)
+    rig.keeper.answers.append({"type": messages.COMMITTED, "generation": "1", "path": 7})
+    assert rig.tier.take_answers() == [Answer(0, None, "")]
+    assert rig.tier.is_under_way(1)
     rig.close()
 
 
