@@ -15,6 +15,12 @@ SAME = {
     "memory.MemoryTier._take swapped: memory[begin:": "the number is seen only in the record, which comes after both",
     "memory.MemoryTier._take swapped: arena.finish": "the record of two parts always fits, so it does not fail",
     "memory.MemoryTier.ask_commit swapped": "the answer is not taken in between",
+    "memory.MemoryTier.take_answers swapped: answers +=": "what is under way is not the arena's, and stays",
+    "memory.MemoryTier._begin_anew swapped": "the keeper has a descriptor of its own",
+    "memory.MemoryTier._make swapped: if free is not None": "who gives up has the last word",
+    "memory.MemoryTier._make swapped: self._state": "the thread does not look at it",
+    "memory.MemoryTier._offer swapped: if self._arena is None": "who gives up has the last word",
+    "memory.MemoryTier._give_up swapped": "whoever is told first, both is done",
     "writer._become_writer without: signal.set_wakeup_fd(-1)": "no handler is left that would write there",
     "writer._become_writer without: signal.signal(signal.SIGCHLD": "the writer has no children",
 }
