@@ -113,7 +113,9 @@ def test_a_directory_that_another_process_writes_to_is_refused_for_now(tmp_path:
         refused = refusal_of(prepare(tmp_path))
         assert not refused.permanent
         assert refused.why.startswith(f"process {pid} writes its checkpoints to {root}")
+    before = os.listdir("/proc/self/fd")
     assert find_writer(root) is None
+    assert os.listdir("/proc/self/fd") == before
     ground_of(prepare(tmp_path))
 
 

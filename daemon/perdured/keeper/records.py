@@ -115,6 +115,8 @@ class ExitRecord(NamedTuple):
     total: int | None = None
     checkpoint_step: int | None = None
     checkpoint_path: str | None = None
+    not_saved: str | None = None
+    """Why the last snapshot that the job left in memory was not committed."""
 
 
 def load_want(directory: Path) -> Want:
@@ -193,6 +195,7 @@ def parse_exit(data: Data) -> ExitRecord:
         total=take_optional(data, "total", int),
         checkpoint_step=take_optional(data, "checkpoint_step", int),
         checkpoint_path=take_optional(data, "checkpoint_path", str),
+        not_saved=take_optional(data, "not_saved", str),
     )
 
 
