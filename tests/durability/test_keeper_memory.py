@@ -37,9 +37,8 @@ class Holder:
         self.ends = 0
         self.loop = Loop()
         self.lock = os.open(root.parent, os.O_RDONLY)
-        self.memory = Memory(
-            self.loop, self.lock, lambda answer, client: self.answers.append((answer, client)), self._end
-        )
+        locks = frozenset({self.lock})
+        self.memory = Memory(self.loop, locks, lambda answer, client: self.answers.append((answer, client)), self._end)
 
     def _end(self) -> None:
         self.ends += 1

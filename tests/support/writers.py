@@ -180,7 +180,7 @@ def _be_keeper(scratch: Path, root: Path, whom: str, place: Place, *, last: bool
 def _order(lock: int, root: Path, *, last: bool) -> list[Committed]:
     answers: list[Committed] = []
     loop = Loop()
-    memory = Memory(loop, lock, lambda answer, client: answers.append(answer), loop.stop)
+    memory = Memory(loop, frozenset({lock}), lambda answer, client: answers.append(answer), loop.stop)
     with held_arena() as arena:
         memory.take_over(os.dup(arena.descriptor), {"root": str(root), "keep": KEEP}, 1)
     if not last:
