@@ -38,6 +38,16 @@ class NewestCheckpoint(TypedDict):
     committed_at: str
 
 
+class Pace(TypedDict):
+    save_every: float | None
+    snapshot_every: float | None
+    copy: float | None
+    write: float | None
+    failure_costs: float | None
+    machine_loss_costs: float | None
+    overhead: float | None
+
+
 class Job(TypedDict):
     schema: int
     id: str
@@ -59,6 +69,7 @@ class Job(TypedDict):
     log: str | None
     waiting_for: str | None
     waiting_until: str | None
+    pace: Pace | None
 
 
 class Submitted(Job):

@@ -22,8 +22,9 @@ from perdure import directory
 from perdure.channel import Channel
 from perdure.errors import SaveFailed, tell
 from perdure.memory import Answer, MemoryTier
+from perdure.pacer import Pacer
 from perdure.progress import Progress
-from perdure.schedule import Mark, is_due
+from perdure.schedule import Mark
 from perdure.settings import Settings
 from perdure.state import Capture
 from perdured.contract.checkpoint import Facts
@@ -49,6 +50,7 @@ class Saver:
         self._settings = settings
         self._progress = progress
         self._memory = MemoryTier(settings, channel)
+        self._pacer = Pacer(settings, channel)
         self._protected: Path | None = None
         self._last = Mark(0, time.monotonic())
         self._saved: Position | None = None
@@ -84,25 +86,27 @@ class Saver:
 
     def is_saved(self, where: Position) -> bool:
         """Whether that state is durable."""
-        self._hear(self._memory.take_answers())
+        self._hear_all()
         return self._saved == where
 
     def is_due(self, step: int) -> bool:
-        self._hear(self._memory.take_answers())
-        return is_due(self._settings.every, self._last, Mark(step, time.monotonic())) and not self._requested
+        self._hear_all()
+        return self._pacer.is_save_due(self._last, Mark(step, time.monotonic())) and not self._requested
 
     # In memory -------------------------------------------------------------------------------------------------------
 
     def is_snapshot_due(self) -> bool:
-        return self._memory.is_due()
+        return self._memory.is_due() and (self._pacer.is_snapshot_due() or not self._memory.is_held)
 
     def take_snapshot(self, make: Callable[[], SaveRequest | None]) -> None:
         """A copy of the state in memory, for the case that this process dies. Never fails; costs what a copy costs."""
         began = time.monotonic()
-        request = make()
+        request, taken = make(), None
         if request is not None and request.is_healthy:
-            self._memory.take_snapshot(request.capture, request.step, _make_facts(request))
+            taken = self._memory.take_snapshot(request.capture, request.step, _make_facts(request))
         self._memory.note_cost(began)
+        if taken is not None:
+            self._pacer.note_copy(time.monotonic() - began)
 
     # On the disk -----------------------------------------------------------------------------------------------------
 
@@ -128,8 +132,10 @@ class Saver:
 
     def _begin_commit(self, request: SaveRequest, *, is_urgent: bool) -> int | None:
         """The generation that the keeper has been asked to commit; None if it cannot be."""
+        began = time.monotonic()
         generation = self._memory.take_snapshot(request.capture, request.step, _make_facts(request))
         if generation is not None:
+            self._pacer.note_copy(time.monotonic() - began)
             self._requested[generation] = request
             protect = str(self._protected) if self._protected is not None else None
             self._memory.ask_commit(generation, protect, is_urgent=is_urgent)
@@ -152,12 +158,22 @@ class Saver:
         while self._memory.is_under_way(generation):
             answers = self._memory.wait_for_answers()
             self._hear([answer for answer in answers if answer.generation != generation])
+            self._note_seconds(answers)
             path = next((answer.path for answer in answers if answer.generation == generation), path)
         return Path(path) if path is not None else None
 
     def _find_requested(self, where: Position) -> int | None:
         """The snapshot of that state which is being committed already."""
         return next((generation for generation, r in self._requested.items() if r.where == where), None)
+
+    def _hear_all(self) -> None:
+        answers = self._memory.take_answers()
+        self._note_seconds(answers)
+        self._hear(answers)
+
+    def _note_seconds(self, answers: list[Answer]) -> None:
+        for seconds in (answer.seconds for answer in answers if answer.seconds is not None):
+            self._pacer.note_write(seconds, has_memory=True)
 
     def _hear(self, answers: list[Answer]) -> None:
         for answer in answers:
@@ -179,7 +195,9 @@ class Saver:
 
     def _save_here(self, request: SaveRequest, *, is_last: bool = False) -> Path:
         self._progress.tell_saving(request.step)
+        began = time.monotonic()
         path = directory.commit(self.root, request.step, request.capture.files(), _make_facts(request))
+        self._pacer.note_write(time.monotonic() - began, has_memory=False)
         self._note_saved(request)
         self._progress.tell_saved(request.step, path)
         if not is_last:

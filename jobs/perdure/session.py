@@ -33,7 +33,7 @@ class Run:
     Args:
         data: what goes to `batches`: a DataLoader, a loader with `state_dict`, a sequence, or an iterable.
         values: plain data of your own to save, such as `{"best": 0.0}`; read and change it as `run.values`.
-        every: between two checkpoints: "auto" (10 minutes), "10min", "500 steps".
+        every: between two checkpoints: "auto" (by what saving costs and how often the job fails), "10min", "500 steps".
         keep: how many checkpoints; never fewer than two.
         dir: where they are written; relative to the working directory.
         fresh: begin at step 0, and set aside what checkpoints there are; a restarted job goes on all the same.

@@ -15,7 +15,7 @@ from . import cgroup, records, talk, tree
 from .clients import Clients
 from .log import log
 from .loop import READ, URGENT, Loop, read_clock
-from .memory import Committed, Memory
+from .memory import Memory
 from .records import ExitRecord, RunRecord, StopRecord, Usage, Want
 
 PREEMPTED = "preempted"
@@ -105,12 +105,12 @@ class Keeper:
         self._told = talk.forget_saving(self._told, client)
         self._memory.lose(client)
 
-    def _hear_writer(self, answer: Committed, client: int | None) -> None:
+    def _hear_writer(self, answer: talk.Committed, client: int | None) -> None:
         if answer.step is not None and answer.path is not None:
             self._told = self._told._replace(checkpoint_step=answer.step, checkpoint_path=answer.path)
         if client is not None:
             self._told = talk.forget_saving(self._told, client)
-            self._clients.tell(client, talk.make_answer(answer.generation, answer.step, answer.path, answer.why))
+            self._clients.tell(client, talk.make_answer(answer))
         self._clients.push_status(at_once=True)
 
     def _on_writer_end(self) -> None:
@@ -205,6 +205,7 @@ class Keeper:
             total=self._told.total,
             checkpoint_step=self._told.checkpoint_step,
             checkpoint_path=self._told.checkpoint_path,
+            pace=self._told.pace,
         )
 
     def _save_exit(self) -> None:
@@ -274,6 +275,7 @@ class Keeper:
                 step=self._told.step,
                 checkpoint_step=self._told.checkpoint_step,
                 checkpoint_path=self._told.checkpoint_path,
+                pace=self._told.pace,
             )
             self._save_exit()
 

@@ -12,23 +12,14 @@ import json
 import os
 import socket
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 from . import talk
 from .log import log
 from .loop import READ, Loop
 from .priority import Priority, set_priority
 from .records import take, take_optional
+from .talk import Committed
 from .writer import fork_writer
-
-
-class Committed(NamedTuple):
-    """The writer's answer. Without a path there was nothing to commit, or `why` it was not."""
-
-    generation: int | None
-    step: int | None
-    path: str | None
-    why: str | None
 
 
 class Memory:
@@ -74,7 +65,7 @@ class Memory:
         is_urgent = bool(message.get("urgent"))
         writer = next((w for w in self._writers if w.client == client and not w.is_finishing), None)
         if writer is None:
-            self._on_answer(Committed(generation, None, None, "there is nobody to write it"), client)
+            self._on_answer(Committed(generation, why="there is nobody to write it"), client)
             return
         if is_urgent:
             writer.hurry()
@@ -156,5 +147,5 @@ class _WriterLink:
         answers = [Committed(*(fields.get(name) for name in Committed._fields)) for fields in map(json.loads, lines)]
         del self._unanswered[: len(answers)]
         if self.is_closed:
-            answers += [Committed(generation, None, None, "its writer died") for generation in self._unanswered]
+            answers += [Committed(generation, why="its writer died") for generation in self._unanswered]
         return answers

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from perdured.contract import durable
+from perdured.contract.pacing import Pace, parse_pace
 
 from .identity import Identity
 
@@ -115,6 +116,8 @@ class ExitRecord(NamedTuple):
     total: int | None = None
     checkpoint_step: int | None = None
     checkpoint_path: str | None = None
+    pace: Pace | None = None
+    """As the job last told it, for the next attempt."""
 
 
 def load_want(directory: Path) -> Want:
@@ -174,7 +177,7 @@ def take_optional(data: Data, key: str, kind: type[T]) -> T | None:
 
 
 def parse_exit(data: Data) -> ExitRecord:
-    usage = take_optional(data, "usage", dict)
+    usage, pace = take_optional(data, "usage", dict), take_optional(data, "pace", dict)
     return ExitRecord(
         reason=take(data, "reason", str),
         at=take(data, "at", float),
@@ -193,6 +196,7 @@ def parse_exit(data: Data) -> ExitRecord:
         total=take_optional(data, "total", int),
         checkpoint_step=take_optional(data, "checkpoint_step", int),
         checkpoint_path=take_optional(data, "checkpoint_path", str),
+        pace=parse_pace(pace) if pace is not None else None,
     )
 
 

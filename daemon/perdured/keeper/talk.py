@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from perdured.contract import messages
+from perdured.contract.pacing import Pace, parse_pace
 
 from .records import ExitRecord, RunRecord, StopRecord, take, take_optional, to_plain
 
@@ -31,6 +32,7 @@ class Told(NamedTuple):
     """The client that is saving."""
     checkpoint_step: int | None = None
     checkpoint_path: str | None = None
+    pace: Pace | None = None
 
 
 class StopAsked(NamedTuple):
@@ -96,6 +98,8 @@ def hear_job(told: Told, message: Mapping[str, object], client: int) -> Told:
                 raise ValueError("path too long")
             told = forget_saving(told, client)
             return told._replace(checkpoint_step=_take_step(message, "step"), checkpoint_path=path)
+        case messages.PACE:
+            return told._replace(pace=parse_pace(message))
     return told
 
 
@@ -119,11 +123,24 @@ def decide_stop(current: StopRecord | None, asked: StopAsked, now: float, wall: 
     return current._replace(deadline=min(current.deadline, now + asked.grace))
 
 
-def make_answer(generation: int | None, step: int | None, path: str | None, why: str | None) -> dict[str, object]:
+class Committed(NamedTuple):
+    """The writer's answer. Without a path there was nothing to commit, or `why` it was not."""
+
+    generation: int | None
+    step: int | None = None
+    path: str | None = None
+    why: str | None = None
+    seconds: float | None = None
+    """That it took."""
+
+
+def make_answer(answer: Committed) -> dict[str, object]:
     """To the job, about a commit that it asked for."""
-    if path is not None:
-        return {"type": messages.COMMITTED, "generation": generation, "step": step, "path": path}
-    return {"type": messages.NOT_COMMITTED, "generation": generation, "why": why or "the snapshot is gone"}
+    if answer.path is not None:
+        told = {"type": messages.COMMITTED, "generation": answer.generation}
+        return {**told, "step": answer.step, "path": answer.path, "seconds": answer.seconds}
+    why = answer.why or "the snapshot is gone"
+    return {"type": messages.NOT_COMMITTED, "generation": answer.generation, "why": why}
 
 
 def format_message(message: Mapping[str, object]) -> bytes:
@@ -144,6 +161,7 @@ def format_status(nonce: str, run: RunRecord, told: Told, stop: StopRecord | Non
             "started_at": run.started_at,
             "progress": progress if told.step is not None else None,
             "checkpoint": checkpoint if told.checkpoint_step is not None else None,
+            "pace": to_plain(told.pace),
             "saving": told.saving_by is not None,
             "stop": to_plain(stop),
             "exit": to_plain(exit),

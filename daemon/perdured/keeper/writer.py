@@ -8,7 +8,7 @@ Orders and answers are JSON lines on a socket:
 
     {"generation": 7, "root": "/…", "keep": 3, "protect": "/…"|null, "urgent": false}     commit this snapshot
     {"generation": null, "last": true, …}      commit the newest complete one, if it was not committed; the job is dead
-    ← {"generation": 7, "step": 1200, "path": "/…"}     committed; `path` null: there was nothing to do
+    ← {"generation": 7, "step": 1200, "path": "/…", "seconds": 1.3}     committed; `path` null: there was nothing to do
     ← {"generation": 7, "why": "…"}                     not committed
 
 Old checkpoints are dropped after a commit that was not urgent: that reads the newest again, and can wait.
@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from . import talk
 from .log import log, log_failure
+from .loop import read_clock
 from .priority import Priority, set_priority
 
 if TYPE_CHECKING:
@@ -90,13 +91,15 @@ class _Writer:
         if found is None:
             return {"generation": order.get("generation"), "step": None, "path": None}
         slot, snapshot = found
+        began = read_clock()
         try:
             path = self._commit(slot, snapshot, Path(str(order["root"])))
         except (OSError, ValueError) as error:
             log(f"snapshot {snapshot.generation} (step {snapshot.step}) was not committed: {error}")
             return {"generation": snapshot.generation, "why": getattr(error, "strerror", None) or str(error)}
         self._committed = snapshot.generation
-        return {"generation": snapshot.generation, "step": snapshot.step, "path": str(path)}
+        seconds = read_clock() - began
+        return {"generation": snapshot.generation, "step": snapshot.step, "path": str(path), "seconds": seconds}
 
     def _find(self, order: Order) -> tuple[int, Snapshot] | None:
         if not order.get("last"):

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from perdured.contract import messages, sockets
+from perdured.contract.pacing import Pace, parse_pace
 from perdured.core.observation import Exit
 from perdured.errors import PerdureError
 from perdured.keeper import records, talk
@@ -68,6 +69,7 @@ class KeeperStatus:
     saving: bool
     stop_reason: str | None
     exit: Exit | None
+    pace: Pace | None = None
 
 
 OnStatus = Callable[[KeeperStatus], None]
@@ -175,6 +177,7 @@ def parse_status(message: dict[str, object]) -> KeeperStatus:
     """Raises ValueError."""
     progress = take_optional(message, "progress", dict) or {}
     checkpoint = take_optional(message, "checkpoint", dict) or {}
+    pace = take_optional(message, "pace", dict)
     stop = take_optional(message, "stop", dict)
     exit = take_optional(message, "exit", dict)
     return KeeperStatus(
@@ -188,6 +191,7 @@ def parse_status(message: dict[str, object]) -> KeeperStatus:
         saving=take(message, "saving", bool),
         stop_reason=take(stop, "reason", str) if stop is not None else None,
         exit=make_exit(records.parse_exit(exit)) if exit is not None else None,
+        pace=parse_pace(pace) if pace is not None else None,
     )
 
 

@@ -31,6 +31,7 @@ def observe(job: Job, state: StateDir) -> Observation:
         checkpoint=job.newest,
         resumed_from_step=resumed.step,
         resumed_from=resumed.path,
+        pace=job.status.pace if job.status is not None else None,
         ground=job.ground,
     )
 
