@@ -10,6 +10,7 @@ from .clock import format_time
 from .contract.checkpoint.store import Listed
 from .contract.pacing import Pace
 from .core.observation import Observation
+from .core.planner import SavePlan
 from .core.record import AttemptRecord, JobRecord, Waiting, exit_status
 
 SCHEMA = 1
@@ -108,6 +109,11 @@ class SubmittedView(JobView):
     """What the spec asks for and this version does not do, in words."""
 
 
+class SavingView(JobView):
+    plan: SavePlan | None = None
+    """What will be done of a save that has to end before a deadline; null for one that has none."""
+
+
 class CheckpointView(View):
     step: int
     seq: int
@@ -157,11 +163,15 @@ def describe_job(record: JobRecord, seen: Observation, place: Place, now: float)
     )
 
 
+_PACE_KEYS = ("save_every", "snapshot_every", "copy", "write")
+
+
 def describe_pace(pace: Pace | None) -> PaceView | None:
     if pace is None:
         return None
     costs = {"failure_costs": pace.failure_costs, "machine_loss_costs": pace.machine_loss_costs}
-    return PaceView(**pace._asdict(), **costs, overhead=pace.overhead)
+    told = {name: value for name, value in pace._asdict().items() if name in _PACE_KEYS}
+    return PaceView(**told, **costs, overhead=pace.overhead)
 
 
 def _describe_attempt(attempt: AttemptRecord) -> AttemptView:

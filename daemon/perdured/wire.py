@@ -76,6 +76,18 @@ class Submitted(Job):
     notes: list[str]
 
 
+class SavePlan(TypedDict):
+    tier: Literal["memory", "disk", "remote"] | None
+    sure_tier: Literal["memory", "disk", "remote"] | None
+    seconds: float | None
+    left: float
+    why: str
+
+
+class Saving(Job):
+    plan: SavePlan | None
+
+
 class Checkpoint(TypedDict):
     step: int
     seq: int

@@ -117,11 +117,12 @@ class MemoryTier:
 
     # Commits ---------------------------------------------------------------------------------------------------------
 
-    def ask_commit(self, generation: int, protect: str | None, *, is_urgent: bool) -> None:
+    def ask_commit(
+        self, generation: int, protect: str | None, *, is_urgent: bool, deadline: float | None = None
+    ) -> None:
         self._under_way.add(generation)
-        self._channel.send(
-            {"type": messages.COMMIT, "generation": generation, "protect": protect, "urgent": is_urgent},
-        )
+        message = {"type": messages.COMMIT, "generation": generation, "protect": protect, "urgent": is_urgent}
+        self._channel.send(message if deadline is None else message | {"deadline": deadline})
 
     def take_answers(self) -> list[Answer]:
         """What the keeper has answered since the last call. A keeper that has gone has answered no to all."""

@@ -6,6 +6,7 @@ clock. What was chosen is told to the keeper, so that `perdure show` can say it.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 
@@ -13,6 +14,7 @@ from perdure.channel import Channel
 from perdure.schedule import AUTO, Mark, Schedule, is_due
 from perdure.settings import Settings
 from perdured.contract import messages
+from perdured.contract.deadline import Fit, Span, judge_fit
 from perdured.contract.pacing import CEILING, Costs, Pace, choose_pace, format_pace
 
 _REMEMBERED = 8
@@ -32,13 +34,22 @@ class Samples:
     def middle(self) -> float | None:
         return sorted(self._values)[len(self._values) // 2] if self._values else None
 
+    @property
+    def least(self) -> float | None:
+        return min(self._values, default=None)
+
+    @property
+    def most(self) -> float | None:
+        return max(self._values, default=None)
+
 
 class Pacer:
     def __init__(self, settings: Settings, channel: Channel) -> None:
         self._schedule = settings.every
         self._history, costs = settings.past
         self._channel = channel
-        self._copies, self._writes = Samples(costs.copy), Samples(costs.write)
+        self._copies, self._writes, self._steps = Samples(costs.copy), Samples(costs.write), Samples(None)
+        self._safe_point: float | None = None
         self._began = time.monotonic()
         self._copied_at: float | None = None
         self._measured_every: float | None = None
@@ -54,11 +65,21 @@ class Pacer:
 
     def note_write(self, seconds: float, *, has_memory: bool) -> None:
         """A checkpoint is durable: it took that long."""
+        if has_memory != self._has_memory:
+            self._writes = Samples(None)  # by another way, which takes another time
         self._has_memory = has_memory
         self._writes.add(seconds)
         self._tell()
 
+    def fits_on_disk(self, left: float) -> bool:
+        """Whether a save that begins now may be durable within so many seconds."""
+        least = (self._writes.least or 0.0) + ((self._copies.least or 0.0) if self._has_memory else 0.0)
+        return judge_fit(Span(least, math.inf), left) is not Fit.NO
+
     def is_save_due(self, last: Mark, now: Mark) -> bool:
+        if self._safe_point is not None:
+            self._steps.add(now.time - self._safe_point)
+        self._safe_point = now.time
         schedule = self._schedule if self._schedule != AUTO else Schedule(None, self._choose().save_every)
         if not is_due(schedule, last, now):
             return False
@@ -77,8 +98,14 @@ class Pacer:
 
     def _describe(self) -> Pace:
         """What is so, chosen or not."""
-        if self._schedule == AUTO:
-            return self._choose()
+        return (self._choose() if self._schedule == AUTO else self._describe_fixed())._replace(
+            slowest_copy=self._copies.most,
+            fastest_write=self._writes.least,
+            slowest_write=self._writes.most,
+            slowest_step=self._steps.most,
+        )
+
+    def _describe_fixed(self) -> Pace:
         copy, every = self._copies.middle, self._schedule.seconds or self._measured_every
         snapshot_every = copy / CEILING if self._has_memory and copy is not None else None
         return Pace(every, snapshot_every, copy, self._writes.middle)

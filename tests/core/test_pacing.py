@@ -137,7 +137,7 @@ def test_a_pace_says_what_a_failure_costs() -> None:
     assert Pace().overhead is Pace().failure_costs is Pace().machine_loss_costs is None
 
 
-@given(st.builds(Pace, *[st.none() | st.floats(0, 1e9)] * 4))
+@given(st.builds(Pace, *[st.none() | st.floats(0, 1e9)] * len(Pace._fields)))
 def test_a_pace_is_what_it_was_before_it_was_sent(pace: Pace) -> None:
     assert parse_pace(format_pace(pace)) == pace
 

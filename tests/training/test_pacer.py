@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from perdure.channel import Channel
+import perdure
+from perdure.channel import Channel, SaveWish
 from perdure.pacer import Pacer
 from perdure.schedule import AUTO, Mark, Schedule
 from perdure.settings import Settings, load_settings
@@ -19,6 +23,7 @@ from perdured.contract.pacing import SHORTEST, Costs, History, Pace, format_past
 from perdured.keeper.records import load_exit
 from perdured.processes import start_keeper
 from support.processes import attempt_directory, make_order, read_output, run, wait_for_end
+from support.toy import Counter
 
 DAY = 86400.0
 NO_HISTORY, NO_COSTS = History(), Costs()
@@ -83,6 +88,61 @@ def test_the_past_that_the_daemon_tells_is_the_one_that_counts(monkeypatch: pyte
     past = (History(100.5, 2, 1), Costs(0.25, None))
     monkeypatch.setenv(environment.CHECKPOINT_PAST, format_past(*past))
     assert load_settings(None, None, None).past == past
+
+
+def test_a_save_that_could_not_be_in_time_even_at_its_fastest_is_not_begun() -> None:
+    pacer = make_pacer()
+    assert pacer.fits_on_disk(0.001), "nobody knows better yet"
+    for seconds in (2.0, 5.0):
+        pacer.note_write(seconds, has_memory=False)
+    assert (pacer.fits_on_disk(1.9), pacer.fits_on_disk(2.1)) == (False, True)
+
+
+def _save_wished(deadline: float, *, before: bool) -> tuple[list[int], list[str]]:
+    """The steps of the checkpoints after a wish with that deadline, and what else lies beside them."""
+    with contextlib.suppress(KeyError), perdure.Run(counter=Counter(), every="1000000 steps") as run:
+        run.report()
+        if before:
+            run.save()
+        run.report()
+        run._wish = SaveWish(deadline)
+        run.safe_point()
+        raise KeyError
+    root = Path("checkpoints")
+    debris = [path.name for path in root.iterdir() if path.name.startswith((".tmp", ".trash"))]
+    return [listed.step for listed in list_checkpoints(root)], debris
+
+
+def test_a_save_of_this_process_that_is_late_is_not_committed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert _save_wished(0.0, before=False) == ([], [])
+
+
+def test_one_that_is_known_not_to_fit_is_told_and_the_one_before_is_untouched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert _save_wished(0.0, before=True) == ([1], [])
+    assert "was not begun; training goes on" in "".join(capfd.readouterr())
+
+
+def test_the_grace_of_a_signal_is_a_deadline_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Without a memory tier: what would be cut by the kill is not begun."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(environment.GRACE_SECONDS, "0")
+    with (  # noqa: PT012
+        pytest.raises(SystemExit) as ended,
+        perdure.Run(counter=Counter(), every="1000000 steps") as run,
+    ):
+        run.report()
+        run.save()
+        os.kill(os.getpid(), signal.SIGTERM)
+        run.report()
+    assert ended.value.code == 75
+    assert "saving takes longer than there is time" in "".join(capfd.readouterr())
+    assert [listed.step for listed in list_checkpoints(Path("checkpoints"))] == [1]
 
 
 SCRIPT = """

@@ -76,6 +76,11 @@ class Pace(NamedTuple):
     """Between two copies in memory; None without a memory tier."""
     copy: float | None = None
     write: float | None = None
+    slowest_copy: float | None = None
+    fastest_write: float | None = None
+    slowest_write: float | None = None
+    slowest_step: float | None = None
+    """Between two safe points."""
 
     @property
     def overhead(self) -> float | None:

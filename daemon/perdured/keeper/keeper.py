@@ -119,7 +119,7 @@ class Keeper:
 
     def hear_daemon(self, message: dict[str, object]) -> None:
         if message["type"] == messages.SAVE:
-            self._clients.ask_save()
+            self._clients.ask_save(talk.parse_deadline(message, read_clock()))
         elif message["type"] == messages.STOP:
             self._accept_stop(talk.parse_stop(message, self._attempt.want.stop_signal))
 

@@ -11,15 +11,20 @@ import contextlib
 import json
 import os
 import socket
+from collections import deque
 from collections.abc import Callable, Mapping
+
+from perdured.contract.deadline import find_last_moment
 
 from . import talk
 from .log import log
-from .loop import READ, Loop
+from .loop import READ, Loop, read_clock
 from .priority import Priority, set_priority
 from .records import take, take_optional
 from .talk import Committed
 from .writer import fork_writer
+
+_REMEMBERED = 8
 
 
 class Memory:
@@ -38,6 +43,8 @@ class Memory:
         self._on_end = on_end
         self._writers: list[_WriterLink] = []
         """More than one only while an earlier one still writes what it was left with."""
+        self._durations: deque[float] = deque(maxlen=_REMEMBERED)
+        """Seconds that the last commits have taken."""
 
     @property
     def pids(self) -> frozenset[int]:
@@ -62,14 +69,24 @@ class Memory:
     def commit(self, message: Mapping[str, object], client: int) -> None:
         """Asks for the commit of a snapshot. There is an answer in any case."""
         generation, protect = take(message, "generation", int), take_optional(message, "protect", str)
-        is_urgent = bool(message.get("urgent"))
+        deadline = take_optional(message, "deadline", float)
+        is_urgent = bool(message.get("urgent")) or self._is_near(deadline)
         writer = next((w for w in self._writers if w.client == client and not w.is_finishing), None)
         if writer is None:
             self._on_answer(Committed(generation, why="there is nobody to write it"), client)
             return
         if is_urgent:
             writer.hurry()
-        writer.order(generation, protect=protect, urgent=is_urgent)
+        writer.order(generation, protect=protect, urgent=is_urgent, deadline=deadline)
+
+    def _is_near(self, deadline: float | None) -> bool:
+        """Whether a commit with that deadline must hurry from the beginning. If not, it will when the time has come."""
+        if deadline is None:
+            return False
+        moment = find_last_moment(deadline, max(self._durations, default=None))
+        if moment > read_clock():
+            self._loop.call_at("hurry", moment, self.hurry)
+        return moment <= read_clock()
 
     def release(self, client: int) -> None:
         """The client will not use its arena any more, and makes another perhaps."""
@@ -96,6 +113,8 @@ class Memory:
 
     def _hear(self, writer: _WriterLink) -> None:
         for answer in writer.read_answers():
+            if answer.seconds is not None:
+                self._durations.append(answer.seconds)
             self._on_answer(answer, writer.client)
         if writer.is_closed:
             self._loop.forget(writer.control.fileno())

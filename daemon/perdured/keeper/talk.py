@@ -79,6 +79,21 @@ def parse_stop(message: Mapping[str, object], default_signal: int) -> StopAsked:
     return StopAsked(take(message, "reason", str)[:_LONGEST_REASON], number, grace)
 
 
+def parse_deadline(message: Mapping[str, object], now: float) -> float | None:
+    """Of a save that has to end "before" so many seconds are over; None: it has the time it needs."""
+    before = take_optional(message, "before", float)
+    if before is None:
+        return None
+    if not (math.isfinite(before) and before >= 0):
+        raise ValueError("before must be a number of seconds")
+    return now + before
+
+
+def make_save(deadline: float | None) -> dict[str, object]:
+    """To the job: a checkpoint is wanted."""
+    return {"type": messages.SAVE} | ({} if deadline is None else {"deadline": deadline})
+
+
 def hear_job(told: Told, message: Mapping[str, object], client: int) -> Told:
     """What is known after a message of the job. Any of its processes may tell; the last word counts."""
     match message["type"]:

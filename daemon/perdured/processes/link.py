@@ -126,8 +126,9 @@ class KeeperLink:
         """Asks the keeper to end the attempt; asked again, only the deadline can change, and only to an earlier one."""
         self.send(type=messages.STOP, reason=reason, grace=grace)
 
-    def ask_save(self) -> None:
-        self.send(type=messages.SAVE)
+    def ask_save(self, before: float | None = None) -> None:
+        """A checkpoint at the next safe point; none at all if it cannot be durable before so many seconds are over."""
+        self.send(type=messages.SAVE, **({} if before is None else {"before": before}))
 
     def close(self) -> None:
         """Hangs up. The keeper goes on; `on_gone` will not be called."""

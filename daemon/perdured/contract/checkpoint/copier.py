@@ -22,7 +22,7 @@ import mmap
 import os
 import threading
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from queue import SimpleQueue
 from typing import NamedTuple
 
@@ -53,15 +53,19 @@ class Copied(NamedTuple):
     """A CRC-32 in hex for each chunk."""
 
 
-def copy_file(path: os.PathLike[str], source: Source) -> Copied:
-    """Create the file exclusively, write it and sync it; its name is not durable yet. Errors: OSError, the source's."""
-    copier = _Copier()
+def copy_file(path: os.PathLike[str], source: Source, check: Callable[[], None] = lambda: None) -> Copied:
+    """Create the file exclusively, write it and sync it; its name is not durable yet. Errors: OSError, the source's.
+
+    `check` is called before each chunk, and what it raises ends the copy.
+    """
+    copier = _Copier(check)
     durable.create_filled(path, lambda descriptor: copier.copy(descriptor, source))
     return Copied(copier.length, tuple(f"{crc:08x}" for _, crc in sorted(copier.checksums.items())))
 
 
 class _Copier:
-    def __init__(self) -> None:
+    def __init__(self, check: Callable[[], None]) -> None:
+        self._check = check
         self.length = 0
         self.checksums: dict[int, int] = {}
         """By the number of the chunk."""
@@ -80,6 +84,7 @@ class _Copier:
         _Crew(self, descriptor, pool).work(itertools.chain((first, second), chunks))
 
     def _take(self, number: int, chunk: _Chunk) -> None:
+        self._check()
         self.checksums[number] = zlib.crc32(chunk.content)
         self.length = max(self.length, number * CHUNK_SIZE + chunk.content.nbytes)
 
