@@ -123,6 +123,8 @@ class CheckpointView(View):
     healthy: bool | None
     valid: bool | None
     """Without hashing: whether COMMIT, manifest and sizes agree. `perdure verify` checks every byte."""
+    verified_at: str | None = None
+    """When the daemon last read every byte of it and found nothing wrong; null: not yet."""
 
 
 class Place(View):

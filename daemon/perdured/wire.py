@@ -96,6 +96,7 @@ class Checkpoint(TypedDict):
     bytes: int
     healthy: bool | None
     valid: bool | None
+    verified_at: str | None
 
 
 class Log(TypedDict):

@@ -176,6 +176,28 @@ def test_the_daemon_hears_of_it(directory: Path) -> None:
     assert run(look()) == (10, False)
 
 
+def test_the_daemon_sees_that_a_snapshot_is_being_written(directory: Path) -> None:
+    """So that nothing else reads that disk meanwhile."""
+    lines = (
+        "arena = create_arena(100 << 20); hand_over(); arena.begin(1)",
+        "parts = (Part('a.bin', 0, 100 << 20),)",
+        "arena.finish(1, Snapshot(1, 10, parts, Facts('j', 1, 'run')))",
+        "while not os.path.exists('go'): time.sleep(0.001)",
+        "commit(1); say('done'); stay()",
+    )
+    _start(directory, *lines)
+
+    async def look() -> list[bool]:
+        daemon = await Daemon().connect(directory)
+        (directory.parent / "go").touch()
+        await daemon.until(lambda: daemon.last.checkpoint_step == 10)
+        return [status.saving for status in daemon.statuses]
+
+    seen = run(look())
+    assert True in seen
+    assert seen[-1] is False
+
+
 def test_old_checkpoints_are_dropped_but_the_one_that_was_resumed_from(directory: Path) -> None:
     lines = "hand_over()\nfor n in range(1, 8): take(10 * n, n); commit(n)\nsay('done'); stay()"
     root = _start(directory, lines)

@@ -80,6 +80,7 @@ class Keeper:
                 self._clients.tell(client, self._take_memory(message, client))
             case messages.COMMIT:
                 self._memory.commit(message, client)
+                self._clients.push_status(at_once=True)
             case messages.RELEASE:
                 self._memory.release(client)
             case _:
@@ -124,7 +125,8 @@ class Keeper:
             self._accept_stop(talk.parse_stop(message, self._attempt.want.stop_signal))
 
     def describe(self) -> bytes:
-        return talk.format_status(self.nonce, self._attempt.run, self._told, self._stop, self._exit)
+        told = self._told._replace(is_writing=self._memory.is_writing)
+        return talk.format_status(self.nonce, self._attempt.run, told, self._stop, self._exit)
 
     def _on_signal(self, _: int) -> None:
         numbers = os.read(self._wakeup, 4096)

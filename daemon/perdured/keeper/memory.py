@@ -51,6 +51,10 @@ class Memory:
         """The only children of the keeper that are none of the job's."""
         return frozenset(writer.pid for writer in self._writers)
 
+    @property
+    def is_writing(self) -> bool:
+        return any(writer.is_writing for writer in self._writers)
+
     def take_over(self, arena: int, message: Mapping[str, object], client: int) -> bool:
         """The job's arena is ours as well. False where another living process of the job has one already."""
         try:
@@ -134,6 +138,11 @@ class _WriterLink:
         self._place = place
         self._unanswered: list[int | None] = []
         self._unread = b""
+
+    @property
+    def is_writing(self) -> bool:
+        """It has yet to answer."""
+        return bool(self._unanswered)
 
     def order(self, generation: int | None, **fields: object) -> None:
         """An order is far shorter than the socket's buffer, and there are two at most."""

@@ -33,6 +33,8 @@ class Told(NamedTuple):
     checkpoint_step: int | None = None
     checkpoint_path: str | None = None
     pace: Pace | None = None
+    is_writing: bool = False
+    """A snapshot of it is being committed."""
 
 
 class StopAsked(NamedTuple):
@@ -177,7 +179,7 @@ def format_status(nonce: str, run: RunRecord, told: Told, stop: StopRecord | Non
             "progress": progress if told.step is not None else None,
             "checkpoint": checkpoint if told.checkpoint_step is not None else None,
             "pace": to_plain(told.pace),
-            "saving": told.saving_by is not None,
+            "saving": told.saving_by is not None or told.is_writing,
             "stop": to_plain(stop),
             "exit": to_plain(exit),
         }

@@ -26,6 +26,7 @@ from perdured.state.beside import save_beside, save_submission
 from perdured.state.paths import StateDir
 from perdured.state.registry import Registry, StoredEvent
 from perdured.state.submission import Submission, parse_submission
+from perdured.state.verified import load_verified
 from perdured.views import CheckpointView, JobView, Place, SavingView, SubmittedView, describe_job, log_of
 
 from .effects import make_job_id
@@ -68,6 +69,7 @@ class Service:
             wish = wish_on_return(record)
             if wish != record.wish and (resume_parked or not record.is_resting):
                 self._loop.wish(job, wish, Event(kind="asked", text="the daemon is back: going on"))
+        self._loop.begin_to_scrub()
 
     async def close(self) -> None:
         """Leaves the jobs to their keepers."""
@@ -167,8 +169,9 @@ class Service:
             seen = await self.wait_for_change(seen)
 
     async def checkpoints(self, ref: str) -> list[CheckpointView]:
-        root = self._find(ref).submission.checkpoint_dir
-        return await self._disks.touch(root, partial(describe_checkpoints, root), ANSWER_WITHIN)
+        job = self._find(ref)
+        root, verified = job.submission.checkpoint_dir, load_verified(self._state, job.id)
+        return await self._disks.touch(root, partial(describe_checkpoints, root, verified), ANSWER_WITHIN)
 
     def events(self, after: int, ref: str | None = None) -> list[StoredEvent]:
         return self._loop.journal.load_events(after, self._find(ref).id if ref is not None else None)
