@@ -63,7 +63,7 @@ class Loop:
         self._effects = Effects(state, registry, self.journal.tell, clock, disks, self._find_rivals)
         self._watcher = Watcher()
         self._kernel_log = KernelLog()
-        self._scrubber = Scrubber(state, self.jobs, self.journal, clock)
+        self._scrubber = Scrubber(state, self.jobs, self.journal, clock, disks)
         self._scrubbing: asyncio.Task[None] | None = None
         self._foreign: dict[str, ForeignFiles] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
