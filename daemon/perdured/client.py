@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode
 from .contract import exits
 from .contract.sockets import connect_unix
 from .errors import BadUsage, NoDaemon, NoSuchJob, PerdureError, TimedOut
-from .wire import Checkpoint, Event, Events, Failure, Health, Job, Log, Submitted, Wish
+from .wire import Checkpoint, Event, Events, Failure, Health, Job, Log, Saving, Submitted, Wish
 
 ANSWER_WITHIN = 30.0
 """Seconds for one answer. A submit waits for several fsyncs, which a busy disk can stretch to seconds."""
@@ -52,6 +52,10 @@ class Client:
 
     def ask(self, ref: str, wish: Wish) -> Job:
         return cast(Job, self._call("POST", f"{_path_of(ref)}/{wish}"))
+
+    def ask_save_before(self, ref: str, before: float) -> Saving:
+        """A checkpoint that is durable before so many seconds are over, or none: `plan` says what will be done."""
+        return cast(Saving, self._call("POST", f"{_path_of(ref)}/save?before={before:.12g}"))
 
     def remove(self, ref: str) -> Job:
         return cast(Job, self._call("DELETE", _path_of(ref)))

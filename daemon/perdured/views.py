@@ -8,7 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from .clock import format_time
 from .contract.checkpoint.store import Listed
+from .contract.pacing import Pace
 from .core.observation import Observation
+from .core.planner import SavePlan
 from .core.record import AttemptRecord, JobRecord, Waiting, exit_status
 
 SCHEMA = 1
@@ -55,6 +57,24 @@ class NewestCheckpoint(View):
     committed_at: str
 
 
+class PaceView(View):
+    """How often a job saves, and what that costs. Seconds."""
+
+    save_every: float | None
+    """Between two checkpoints on the disk; null until it is known."""
+    snapshot_every: float | None
+    """Between two copies in memory; null where there is no memory tier."""
+    copy_: float | None = Field(alias="copy")
+    """What a copy into memory takes; training stands still for it."""
+    write: float | None
+    """What a checkpoint takes until it is durable."""
+    failure_costs: float | None
+    """What the death of the process costs, on average."""
+    machine_loss_costs: float | None
+    overhead: float | None
+    """The share of the time that saving costs, 0 to 1."""
+
+
 class JobView(View):
     schema_: int = Field(SCHEMA, alias="schema")
     id: str
@@ -80,11 +100,18 @@ class JobView(View):
     waiting_for: str | None
     waiting_until: str | None
     """When it goes on, or looks again, by itself; null unless it is waiting."""
+    pace: PaceView | None = None
+    """null as long as nothing was saved."""
 
 
 class SubmittedView(JobView):
     notes: list[str]
     """What the spec asks for and this version does not do, in words."""
+
+
+class SavingView(JobView):
+    plan: SavePlan | None = None
+    """What will be done of a save that has to end before a deadline; null for one that has none."""
 
 
 class CheckpointView(View):
@@ -96,6 +123,8 @@ class CheckpointView(View):
     healthy: bool | None
     valid: bool | None
     """Without hashing: whether COMMIT, manifest and sizes agree. `perdure verify` checks every byte."""
+    verified_at: str | None = None
+    """When the daemon last read every byte of it and found nothing wrong; null: not yet."""
 
 
 class Place(View):
@@ -132,7 +161,19 @@ def describe_job(record: JobRecord, seen: Observation, place: Place, now: float)
         log=place.log,
         waiting_for=record.phase.what_for if isinstance(record.phase, Waiting) else None,
         waiting_until=format_time(record.phase.until) if isinstance(record.phase, Waiting) else None,
+        pace=describe_pace(seen.pace or record.pace),
     )
+
+
+_PACE_KEYS = ("save_every", "snapshot_every", "copy", "write")
+
+
+def describe_pace(pace: Pace | None) -> PaceView | None:
+    if pace is None:
+        return None
+    costs = {"failure_costs": pace.failure_costs, "machine_loss_costs": pace.machine_loss_costs}
+    told = {name: value for name, value in pace._asdict().items() if name in _PACE_KEYS}
+    return PaceView(**told, **costs, overhead=pace.overhead)
 
 
 def _describe_attempt(attempt: AttemptRecord) -> AttemptView:

@@ -38,6 +38,16 @@ class NewestCheckpoint(TypedDict):
     committed_at: str
 
 
+class Pace(TypedDict):
+    save_every: float | None
+    snapshot_every: float | None
+    copy: float | None
+    write: float | None
+    failure_costs: float | None
+    machine_loss_costs: float | None
+    overhead: float | None
+
+
 class Job(TypedDict):
     schema: int
     id: str
@@ -59,10 +69,23 @@ class Job(TypedDict):
     log: str | None
     waiting_for: str | None
     waiting_until: str | None
+    pace: Pace | None
 
 
 class Submitted(Job):
     notes: list[str]
+
+
+class SavePlan(TypedDict):
+    tier: Literal["memory", "disk", "remote"] | None
+    sure_tier: Literal["memory", "disk", "remote"] | None
+    seconds: float | None
+    left: float
+    why: str
+
+
+class Saving(Job):
+    plan: SavePlan | None
 
 
 class Checkpoint(TypedDict):
@@ -73,6 +96,7 @@ class Checkpoint(TypedDict):
     bytes: int
     healthy: bool | None
     valid: bool | None
+    verified_at: str | None
 
 
 class Log(TypedDict):

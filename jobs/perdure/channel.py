@@ -10,7 +10,9 @@ import json
 import os
 import select
 import socket
+import time
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from perdured.contract import environment, messages
 from perdured.contract.sockets import connect_unix
@@ -21,6 +23,23 @@ _MAX_WAITING = 1 << 20
 Message = Mapping[str, object]
 
 
+class SaveWish(NamedTuple):
+    """A checkpoint is wanted; with a `deadline`, on `read_clock`, only if it is durable by then."""
+
+    deadline: float | None = None
+
+    def join(self, other: SaveWish) -> SaveWish:
+        """One checkpoint for both: whoever sets no deadline wants it in any case."""
+        if self.deadline is None or other.deadline is None:
+            return SaveWish()
+        return SaveWish(min(self.deadline, other.deadline))
+
+
+def read_clock() -> float:
+    """Seconds since boot, as the keeper counts them."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 class Channel:
     """Sends to a keeper and remembers what it asked for. Without a keeper it does nothing."""
 
@@ -28,7 +47,7 @@ class Channel:
         self._socket: socket.socket | None = None
         self._unsent = bytearray()
         self._unread = bytearray()
-        self._wants_save = False
+        self._wish: SaveWish | None = None
         self._answers: list[dict[str, object]] = []
         if path:
             self._connect(path)
@@ -80,11 +99,11 @@ class Channel:
         if self._socket is not None and not self._answers:
             select.select([self._socket], [self._socket] if self._unsent else [], [])
 
-    def take_save_wish(self) -> bool:
-        """Whether the keeper has asked for a checkpoint since the last call."""
+    def take_save_wish(self) -> SaveWish | None:
+        """Whether, and until when, the keeper has asked for a checkpoint since the last call."""
         self._flush()
         self._receive()
-        wish, self._wants_save = self._wants_save, False
+        wish, self._wish = self._wish, None
         return wish
 
     def close(self) -> None:
@@ -129,7 +148,9 @@ class Channel:
         if not isinstance(message, dict):
             return
         if message.get("type") == messages.SAVE:
-            self._wants_save = True
+            deadline = message.get("deadline")
+            wish = SaveWish(deadline if isinstance(deadline, float) else None)
+            self._wish = wish if self._wish is None else self._wish.join(wish)
         elif message.get("type") in messages.ABOUT_MEMORY:
             self._answers.append(message)
 

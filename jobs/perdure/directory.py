@@ -12,7 +12,7 @@ import errno
 import fcntl
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -114,9 +114,15 @@ def is_first_attempt() -> bool:
     return os.environ.get(environment.FIRST, "1") == "1"
 
 
-def commit(root: Path, step: int, files: Mapping[str, Iterable[durable.Buffer]], facts: Facts) -> Path:
-    """Durable when it returns. Errors: OSError, and nothing older was touched."""
-    return commit_checkpoint(root, step, files, facts).path
+def commit(
+    root: Path,
+    step: int,
+    files: Mapping[str, Iterable[durable.Buffer]],
+    facts: Facts,
+    check: Callable[[], None] = lambda: None,
+) -> Path:
+    """Durable when it returns. Errors: OSError, also that of `check`, and nothing older was touched."""
+    return commit_checkpoint(root, step, files, facts, check).path
 
 
 def drop_old(root: Path, keep: int, protect: Path | None) -> None:

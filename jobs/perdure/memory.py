@@ -12,8 +12,8 @@ A life of a tier, each step of it without waiting:
     any → off         no keeper, no room, or refused: all is saved straight to the disk, as without a memory tier
     held → new        the state is not laid out as before (a layer was added, an optimizer made its state)
 
-How often: so that the copies take one hundredth of the time at most. A state with a loss that is not finite is not
-copied: the last healthy one is worth more.
+How often: so that the copies take one hundredth of the time at most; with `every = "auto"` less often where that is
+enough, see `pacer`. A state with a loss that is not finite is not copied: the last healthy one is worth more.
 """
 
 from __future__ import annotations
@@ -48,6 +48,8 @@ class Answer(NamedTuple):
     generation: int
     path: str | None
     why: str
+    seconds: float | None = None
+    """That writing it took."""
 
 
 class MemoryTier:
@@ -115,11 +117,12 @@ class MemoryTier:
 
     # Commits ---------------------------------------------------------------------------------------------------------
 
-    def ask_commit(self, generation: int, protect: str | None, *, is_urgent: bool) -> None:
+    def ask_commit(
+        self, generation: int, protect: str | None, *, is_urgent: bool, deadline: float | None = None
+    ) -> None:
         self._under_way.add(generation)
-        self._channel.send(
-            {"type": messages.COMMIT, "generation": generation, "protect": protect, "urgent": is_urgent},
-        )
+        message = {"type": messages.COMMIT, "generation": generation, "protect": protect, "urgent": is_urgent}
+        self._channel.send(message if deadline is None else message | {"deadline": deadline})
 
     def take_answers(self) -> list[Answer]:
         """What the keeper has answered since the last call. A keeper that has gone has answered no to all."""
@@ -207,9 +210,10 @@ class MemoryTier:
 
 
 def _parse_answer(message: dict[str, object]) -> Answer:
-    generation, path = message.get("generation"), message.get("path")
+    generation, path, seconds = message.get("generation"), message.get("path"), message.get("seconds")
     return Answer(
         generation if isinstance(generation, int) else 0,
         path if isinstance(path, str) else None,
         str(message.get("why", "")),
+        seconds if isinstance(seconds, float) else None,
     )

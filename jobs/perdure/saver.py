@@ -15,18 +15,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from perdure import directory
-from perdure.channel import Channel
+from perdure.channel import Channel, read_clock
 from perdure.errors import SaveFailed, tell
 from perdure.memory import Answer, MemoryTier
+from perdure.pacer import Pacer
 from perdure.progress import Progress
-from perdure.schedule import Mark, is_due
+from perdure.schedule import Mark
 from perdure.settings import Settings
 from perdure.state import Capture
 from perdured.contract.checkpoint import Facts
+from perdured.contract.deadline import RESERVE, TooLate
 
 SERIES = "run"
 Position = tuple[int, ...]
@@ -49,6 +52,7 @@ class Saver:
         self._settings = settings
         self._progress = progress
         self._memory = MemoryTier(settings, channel)
+        self._pacer = Pacer(settings, channel)
         self._protected: Path | None = None
         self._last = Mark(0, time.monotonic())
         self._saved: Position | None = None
@@ -84,33 +88,49 @@ class Saver:
 
     def is_saved(self, where: Position) -> bool:
         """Whether that state is durable."""
-        self._hear(self._memory.take_answers())
+        self._hear_all()
         return self._saved == where
 
     def is_due(self, step: int) -> bool:
-        self._hear(self._memory.take_answers())
-        return is_due(self._settings.every, self._last, Mark(step, time.monotonic())) and not self._requested
+        self._hear_all()
+        return self._pacer.is_save_due(self._last, Mark(step, time.monotonic())) and not self._requested
 
     # In memory -------------------------------------------------------------------------------------------------------
 
     def is_snapshot_due(self) -> bool:
-        return self._memory.is_due()
+        return self._memory.is_due() and (self._pacer.is_snapshot_due() or not self._memory.is_held)
 
     def take_snapshot(self, make: Callable[[], SaveRequest | None]) -> None:
         """A copy of the state in memory, for the case that this process dies. Never fails; costs what a copy costs."""
         began = time.monotonic()
-        request = make()
+        request, taken = make(), None
         if request is not None and request.is_healthy:
-            self._memory.take_snapshot(request.capture, request.step, _make_facts(request))
+            taken = self._memory.take_snapshot(request.capture, request.step, _make_facts(request))
         self._memory.note_cost(began)
+        if taken is not None:
+            self._pacer.note_copy(time.monotonic() - began)
 
     # On the disk -----------------------------------------------------------------------------------------------------
 
-    def try_to_save(self, request: SaveRequest) -> None:
-        """A save that can wait. It is under way, or done, or the person who reads the output was told why not."""
+    def try_to_save(self, request: SaveRequest, deadline: float | None = None) -> None:
+        """A save that can wait, but not beyond its deadline, if it has one. It is under way, or done, or the person who
+        reads the output was told why not."""
+        if not self.fits(deadline):
+            self._memory.take_snapshot(request.capture, request.step, _make_facts(request))
+            self._tell_too_short(request.step)
+            return
         self._last = Mark(request.step, time.monotonic())
-        if self._begin_commit(request, is_urgent=False) is None:
-            self._try_to_save_here(request)
+        if self._begin_commit(request, is_urgent=False, deadline=deadline) is None:
+            self._try_to_save_here(request, deadline)
+
+    def fits(self, deadline: float | None) -> bool:
+        """Whether a save that begins now may be durable by then, on the channel's clock; if not, none is begun."""
+        return deadline is None or self._pacer.fits_on_disk(deadline - read_clock())
+
+    @property
+    def is_held_in_memory(self) -> bool:
+        """The last state outlives this process, and the keeper commits it, however little time is left here."""
+        return self._memory.is_held
 
     def save(self, request: SaveRequest, *, is_last: bool = False) -> Path:
         """A save that cannot wait. Errors: SaveFailed. The last one of a process that is told to end only saves: what
@@ -126,13 +146,15 @@ class Saver:
 
     # By the keeper ---------------------------------------------------------------------------------------------------
 
-    def _begin_commit(self, request: SaveRequest, *, is_urgent: bool) -> int | None:
+    def _begin_commit(self, request: SaveRequest, *, is_urgent: bool, deadline: float | None = None) -> int | None:
         """The generation that the keeper has been asked to commit; None if it cannot be."""
+        began = time.monotonic()
         generation = self._memory.take_snapshot(request.capture, request.step, _make_facts(request))
         if generation is not None:
+            self._pacer.note_copy(time.monotonic() - began)
             self._requested[generation] = request
             protect = str(self._protected) if self._protected is not None else None
-            self._memory.ask_commit(generation, protect, is_urgent=is_urgent)
+            self._memory.ask_commit(generation, protect, is_urgent=is_urgent, deadline=deadline)
         return generation
 
     def _commit_now(self, request: SaveRequest) -> Path | None:
@@ -152,12 +174,22 @@ class Saver:
         while self._memory.is_under_way(generation):
             answers = self._memory.wait_for_answers()
             self._hear([answer for answer in answers if answer.generation != generation])
+            self._note_seconds(answers)
             path = next((answer.path for answer in answers if answer.generation == generation), path)
         return Path(path) if path is not None else None
 
     def _find_requested(self, where: Position) -> int | None:
         """The snapshot of that state which is being committed already."""
         return next((generation for generation, r in self._requested.items() if r.where == where), None)
+
+    def _hear_all(self) -> None:
+        answers = self._memory.take_answers()
+        self._note_seconds(answers)
+        self._hear(answers)
+
+    def _note_seconds(self, answers: list[Answer]) -> None:
+        for seconds in (answer.seconds for answer in answers if answer.seconds is not None):
+            self._pacer.note_write(seconds, has_memory=True)
 
     def _hear(self, answers: list[Answer]) -> None:
         for answer in answers:
@@ -169,17 +201,20 @@ class Saver:
 
     # By this process -------------------------------------------------------------------------------------------------
 
-    def _try_to_save_here(self, request: SaveRequest) -> None:
+    def _try_to_save_here(self, request: SaveRequest, deadline: float | None = None) -> None:
         try:
-            self._save_here(request)
+            self._save_here(request, deadline=deadline)
         except OSError as error:
             self._tell_failure(request.step, _explain(error))
         finally:
             self._last = Mark(request.step, time.monotonic())
 
-    def _save_here(self, request: SaveRequest, *, is_last: bool = False) -> Path:
+    def _save_here(self, request: SaveRequest, *, is_last: bool = False, deadline: float | None = None) -> Path:
         self._progress.tell_saving(request.step)
-        path = directory.commit(self.root, request.step, request.capture.files(), _make_facts(request))
+        began = time.monotonic()
+        files, check = request.capture.files(), partial(_check_deadline, deadline)
+        path = directory.commit(self.root, request.step, files, _make_facts(request), check)
+        self._pacer.note_write(time.monotonic() - began, has_memory=False)
         self._note_saved(request)
         self._progress.tell_saved(request.step, path)
         if not is_last:
@@ -190,12 +225,23 @@ class Saver:
         self._saved = request.where
         self._last = Mark(request.step, time.monotonic())
 
+    def _tell_too_short(self, step: int) -> None:
+        tell(
+            f"the checkpoint of step {step} was not begun; training goes on",
+            "it was to be done by a moment by which it cannot be, as long as saving has taken so far",
+        )
+
     def _tell_failure(self, step: int, why: str) -> None:
         tell(
             f"the checkpoint of step {step} could not be written to {self.root}; training goes on",
             why,
             "Mend the storage: until a later checkpoint succeeds, a crash costs all steps since the last one.",
         )
+
+
+def _check_deadline(deadline: float | None) -> None:
+    if deadline is not None and read_clock() > deadline - RESERVE:
+        raise TooLate
 
 
 def _make_facts(request: SaveRequest) -> Facts:

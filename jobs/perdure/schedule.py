@@ -5,9 +5,6 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-AUTO_SECONDS = 600.0
-"""What "auto" means as long as it is not computed from the measured cost of a save and the failures seen."""
-
 _UNITS = {"ms": 0.001, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _STEPS = re.compile(r"\s*([0-9]+)\s*steps?\s*")
 _PART = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)\s*")
@@ -21,16 +18,19 @@ class Mark(NamedTuple):
 
 
 class Schedule(NamedTuple):
-    """Every so many steps, or every so many seconds; exactly one of them is set."""
+    """Every so many steps, or every so many seconds; with neither, `perdure.pacer` chooses."""
 
     steps: int | None
     seconds: float | None
 
 
+AUTO = Schedule(None, None)
+
+
 def parse_schedule(text: str) -> Schedule:
     """The schedule of "auto", "500 steps", "10min", "1h30min". ValueError with the reason for anything else."""
     if text.strip() == "auto":
-        return Schedule(None, AUTO_SECONDS)
+        return AUTO
     if match := _STEPS.fullmatch(text):
         steps, seconds = int(match[1]), None
     else:

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
 
-from perdure.channel import open_channel
+from perdure.channel import SaveWish, open_channel
 from perdure.errors import Misuse, tell
 from perdure.health import Health
 from perdure.progress import Progress
@@ -33,7 +33,7 @@ class Run:
     Args:
         data: what goes to `batches`: a DataLoader, a loader with `state_dict`, a sequence, or an iterable.
         values: plain data of your own to save, such as `{"best": 0.0}`; read and change it as `run.values`.
-        every: between two checkpoints: "auto" (10 minutes), "10min", "500 steps".
+        every: between two checkpoints: "auto" (by what saving costs and how often the job fails), "10min", "500 steps".
         keep: how many checkpoints; never fewer than two.
         dir: where they are written; relative to the working directory.
         fresh: begin at step 0, and set aside what checkpoints there are; a restarted job goes on all the same.
@@ -77,7 +77,8 @@ class Run:
         self._loss: Any = None
         self._health = Health()
         self._boundary: Capture | None = None  # at the last point from which code runs again: see `walk`
-        self._is_save_wanted = self._is_stop_seen = False
+        self._wish: SaveWish | None = None
+        self._is_stop_seen = False
         if data is not None:
             self._walk.source(data)
         self._capture()  # what cannot be saved is refused now
@@ -143,9 +144,9 @@ class Run:
         self._require_inside("save")
         capture = self._find_state()
         if capture is None:
-            self._is_save_wanted = True
+            self._wish = SaveWish()
             return None
-        self._is_save_wanted = False
+        self._wish = None
         return self._saver.save(self._request(capture))
 
     @property
@@ -226,9 +227,10 @@ class Run:
 
     def _act(self) -> None:
         """Between two steps: save if it is time to, and go if the job is to stop."""
-        self._is_save_wanted = self._channel.take_save_wish() or self._is_save_wanted
+        wish = self._channel.take_save_wish()
+        self._wish = self._wish.join(wish) if self._wish and wish else self._wish or wish
         is_stopping = self._stop.signal is not None
-        if not (is_stopping or self._is_save_wanted or self._saver.is_due(self.step)):
+        if not (is_stopping or self._wish is not None or self._saver.is_due(self.step)):
             if self._saver.is_snapshot_due():
                 self._saver.take_snapshot(self._find_request)
             return
@@ -236,17 +238,20 @@ class Run:
         if is_stopping and (capture is not None or self._walk.is_broken_off):
             self._stop_now(capture)
         elif capture is not None:
-            self._saver.try_to_save(self._request(capture))
-            self._is_save_wanted = False
+            self._saver.try_to_save(self._request(capture), self._wish.deadline if self._wish is not None else None)
+            self._wish = None
 
     def _stop_now(self, capture: Capture | None) -> NoReturn:
         """Save what is not saved, and exit. `capture` is None if the state of the last step is gone meanwhile."""
-        if capture is not None and not self._saver.is_saved(self._where()):
+        is_too_late = not (self._saver.is_held_in_memory or self._saver.fits(self._stop.deadline))
+        if capture is not None and not is_too_late and not self._saver.is_saved(self._where()):
             self._saver.save(self._request(capture), is_last=True)
         what = f"stopped by {self._stop.signal.name if self._stop.signal else 'request'} at step {self.step}"
         why = (
             f"saved in {self._saver.root}"
             if self._saver.is_saved(self._where())
+            else "saving takes longer than there is time before the kill; the checkpoint before is untouched"
+            if is_too_late
             else "tensors were changed after the last step"
         )
         tell(f"{what}; {why}; run the same command to go on")

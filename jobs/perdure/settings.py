@@ -9,6 +9,7 @@ from typing import NamedTuple
 from perdure.errors import Misuse
 from perdure.schedule import Schedule, parse_schedule
 from perdured.contract import environment
+from perdured.contract.pacing import Costs, History, parse_past
 
 EVERY = "auto"
 KEEP = 3
@@ -21,6 +22,8 @@ class Settings(NamedTuple):
     root: Path
     uses_memory: bool
     """Whether snapshots are kept in memory; the spec's `checkpoint.memory`."""
+    past: tuple[History, Costs] = (History(), Costs())
+    """What the job has been through, and what its saves have cost."""
 
 
 def load_settings(every: str | None, keep: int | None, directory: str | os.PathLike[str] | None) -> Settings:
@@ -31,7 +34,16 @@ def load_settings(every: str | None, keep: int | None, directory: str | os.PathL
         load_keep(keep),
         Path(os.path.abspath(wanted)),
         os.environ.get(environment.CHECKPOINT_MEMORY, "1") != "0",
+        _load_past(),
     )
+
+
+def _load_past() -> tuple[History, Costs]:
+    """Of another version, it is as if there were none: intervals are then chosen as for a new job."""
+    try:
+        return parse_past(os.environ.get(environment.CHECKPOINT_PAST, "{}"))
+    except ValueError:
+        return History(), Costs()
 
 
 def _parse_every(text: str) -> Schedule:

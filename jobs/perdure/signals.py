@@ -8,9 +8,13 @@ A second SIGINT is a person who does not want to wait: it raises KeyboardInterru
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from types import FrameType
+
+from perdure.channel import read_clock
+from perdured.contract import environment
 
 _STOPPING = (signal.SIGTERM, signal.SIGINT)
 
@@ -20,6 +24,8 @@ class StopFlag:
 
     def __init__(self, signals: tuple[signal.Signals, ...] = _STOPPING) -> None:
         self.signal: signal.Signals | None = None
+        self.deadline: float | None = None
+        """When whoever sent it will kill, on the channel's clock; None where nobody says."""
         self._signals = signals
         self._before: dict[signal.Signals, object] = {}
 
@@ -42,3 +48,12 @@ class StopFlag:
         if number == signal.SIGINT and self.signal is signal.SIGINT:
             raise KeyboardInterrupt
         self.signal = signal.Signals(number)
+        self.deadline = self.deadline or _find_deadline()
+
+
+def _find_deadline() -> float | None:
+    """The keeper counts its grace from the signal."""
+    try:
+        return read_clock() + float(os.environ[environment.GRACE_SECONDS])
+    except (KeyError, ValueError):
+        return None

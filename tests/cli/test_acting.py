@@ -66,6 +66,26 @@ def test_each_verb_asks_waits_and_says_how_it_went(
     assert served.service.asked == [(JOB, wish)]
 
 
+def test_a_save_with_a_deadline_says_what_will_be_done_and_what_was(perdure: Perdure) -> None:
+    out = f"gpt {JOB}: newest checkpoint: step 1200\n"
+    assert perdure("checkpoint", "gpt", "--before", "5s") == (0, out, f"gpt {JOB}: as planned\n")
+
+
+def test_a_save_that_cannot_be_done_in_time_is_not_asked_for(perdure: Perdure, served: Served) -> None:
+    status, out, err = perdure("checkpoint", "gpt", "--before", "0.5", "--json")
+    assert (status, served.service.asked) == (1, [])
+    (job,) = json.loads(out)["jobs"]
+    assert (job["plan"]["tier"], job["plan"]["left"], job["checkpoint"]["step"]) == (None, 0.5, 1100)
+    assert "as planned" in err
+
+
+def test_a_save_that_is_late_is_told_and_ends_as_what_timed_out(perdure: Perdure, served: Served) -> None:
+    served.call(lambda service: setattr(service, "is_late", True))
+    status, out, err = perdure("checkpoint", "gpt", "--before", "1s")
+    assert (status, out) == (124, f"gpt {JOB}: newest checkpoint: step 1100\n")
+    assert "nothing was saved within 1 s; what was before stays" in err
+
+
 @pytest.mark.parametrize("verb", ["stop", "restart", "resume", "checkpoint"])
 def test_without_waiting_the_verb_only_asks(verb: str, perdure: Perdure, served: Served) -> None:
     served.service.after_asking = lambda job, _wish: job

@@ -9,10 +9,12 @@ import pytest
 
 from perdured.cli.job_page import describe_end, format_page, suggest
 from perdured.cli.text import parse_time
-from perdured.views import JobView
+from perdured.contract.pacing import Pace
+from perdured.views import JobView, describe_pace
 from perdured.wire import Attempt, Job
 from support.fake_service import make_attempt, make_job
 
+TO_MEMORY = "to memory every 12 s, to the disk every 3 min 20 s"
 NOW = parse_time("2026-11-24T10:08:30Z")
 
 
@@ -73,6 +75,23 @@ def test_a_job_that_has_done_nothing_yet_has_a_page_too() -> None:
     assert "none yet in /runs/gpt/checkpoints" in text
     assert "ATTEMPT" not in text
     assert "goodput" not in text
+
+
+@pytest.mark.parametrize(
+    ("pace", "said"),
+    [
+        (Pace(save_every=200, write=0.8), "every 3 min 20 s; a failure costs about 1 min 40 s; overhead 0.4 %"),
+        (
+            Pace(save_every=200, snapshot_every=12, copy=0.03, write=1.3),
+            f"{TO_MEMORY}; a crash costs about 6 s, the loss of the machine about 1 min 41 s; overhead 0.3 %",
+        ),
+        (Pace(snapshot_every=0.02, copy=0.0002), "to memory every 20 ms; a crash costs about 10 ms"),
+        (Pace(save_every=600, write=0.1), "every 10 min; a failure costs about 5 min; overhead under 0.1 %"),
+    ],
+)
+def test_how_often_it_saves_stands_beside_what_that_costs_and_saves(pace: Pace, said: str) -> None:
+    text = page(make_job(pace=describe_pace(pace)), width=None)
+    assert f"  saves       {said}\n" in text
 
 
 def test_of_a_hundred_attempts_the_last_ten_are_shown_and_the_page_says_so() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
-from perdured.contract.holding import KEEPER, DirectoryTaken, find_writer, hold_directory
+from perdured.contract import holding as holding_module
+from perdured.contract.holding import KEEPER, LOCK, DirectoryTaken, find_writer, hold_directory
 from support.stores import holding
 
 
@@ -47,3 +49,40 @@ def test_a_link_in_the_place_of_the_lock_is_not_followed(tmp_path: Path) -> None
     with pytest.raises(OSError, match="symbolic link"):
         hold_directory(tmp_path, "job a")
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_short_name_leaves_nothing_of_a_longer_one(tmp_path: Path) -> None:
+    os.close(hold_directory(tmp_path, "job with-a-long-name (attempt 1)"))
+    held = hold_directory(tmp_path, "job b")
+    assert find_writer(tmp_path) == "job b"
+    os.close(held)
+
+
+def test_a_directory_that_is_taken_costs_no_descriptor(tmp_path: Path) -> None:
+    held = hold_directory(tmp_path, "job a")
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(DirectoryTaken):
+        hold_directory(tmp_path, "job b")
+    assert len(os.listdir("/proc/self/fd")) == before
+    os.close(held)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_only_a_file_system_without_locks_keeps_nobody_out(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("perdured.contract.holding.fcntl.fcntl", refuse)
+    if number == errno.EIO:
+        with pytest.raises(OSError, match="Input/output"):
+            hold_directory(tmp_path, "job a")
+    else:
+        os.close(hold_directory(tmp_path, "job a"))
+
+
+def test_a_training_of_another_container_has_no_number_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / LOCK).touch()
+    monkeypatch.setattr(holding_module, "find_lock_holder", lambda *_: 0)
+    assert find_writer(tmp_path) == "a process of another container"

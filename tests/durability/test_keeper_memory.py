@@ -15,8 +15,9 @@ import pytest
 
 from perdured.contract.checkpoint import list_checkpoints
 from perdured.keeper.loop import Loop
-from perdured.keeper.memory import Committed, Memory, _WriterLink
+from perdured.keeper.memory import Memory, _WriterLink
 from perdured.keeper.priority import Priority
+from perdured.keeper.talk import Committed
 from support.crashes import load_tree
 from support.processes import is_alive, wait_until
 from support.stores import commit, is_whole, small_chunks

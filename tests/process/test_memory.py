@@ -54,9 +54,10 @@ def take(step, generation):
     arena.slot(generation % 2)[:len(content)] = content
     part = Part("a.bin", 0, len(content))
     arena.finish(generation % 2, Snapshot(generation, step, (part,), Facts("job", 1, "run")))
-def commit(generation, urgent=False):
-    tell(type="commit", generation=generation, protect=None, urgent=urgent)
+def commit(generation, urgent=False, **more):
+    tell(type="commit", generation=generation, protect=None, urgent=urgent, **more)
     return hear()
+def soon(seconds): return time.clock_gettime(time.CLOCK_BOOTTIME) + seconds
 def die(): os.kill(os.getpid(), signal.SIGKILL)
 
 tell(type="hello", role="job", version=1)
@@ -175,6 +176,28 @@ def test_the_daemon_hears_of_it(directory: Path) -> None:
     assert run(look()) == (10, False)
 
 
+def test_the_daemon_sees_that_a_snapshot_is_being_written(directory: Path) -> None:
+    """So that nothing else reads that disk meanwhile."""
+    lines = (
+        "arena = create_arena(100 << 20); hand_over(); arena.begin(1)",
+        "parts = (Part('a.bin', 0, 100 << 20),)",
+        "arena.finish(1, Snapshot(1, 10, parts, Facts('j', 1, 'run')))",
+        "while not os.path.exists('go'): time.sleep(0.001)",
+        "commit(1); say('done'); stay()",
+    )
+    _start(directory, *lines)
+
+    async def look() -> list[bool]:
+        daemon = await Daemon().connect(directory)
+        (directory.parent / "go").touch()
+        await daemon.until(lambda: daemon.last.checkpoint_step == 10)
+        return [status.saving for status in daemon.statuses]
+
+    seen = run(look())
+    assert True in seen
+    assert seen[-1] is False
+
+
 def test_old_checkpoints_are_dropped_but_the_one_that_was_resumed_from(directory: Path) -> None:
     lines = "hand_over()\nfor n in range(1, 8): take(10 * n, n); commit(n)\nsay('done'); stay()"
     root = _start(directory, lines)
@@ -228,6 +251,42 @@ def test_a_writer_that_is_killed_is_noticed_and_the_job_told(directory: Path) ->
     _start(directory, lines, "say(commit(1)['type']); os._exit(3)")
     exit = wait_for_end(directory)
     assert (exit.exit_code, read_output(directory)) == (3, ["not_committed"])
+
+
+# Deadlines -------------------------------------------------------------------------------------------------------
+
+
+def test_a_commit_that_comes_in_time_is_made(directory: Path) -> None:
+    root = _start(directory, "hand_over(); take(10, 1); say(commit(1, deadline=soon(60.0))['type']); stay()")
+    assert wait_for_output(directory) == ["committed"]
+    assert _find(root) == [(10, b"state of step 10")]
+
+
+def test_a_commit_that_is_late_is_not_made_and_what_was_before_is_untouched(directory: Path) -> None:
+    """Nor does it leave anything behind."""
+    lines = "hand_over(); take(10, 1); commit(1); take(20, 2); answer = commit(2, deadline=soon(0.0))"
+    root = _start(directory, lines, "say(answer['type'], answer['why']); stay()")
+    assert wait_for_output(directory) == ["not_committed its deadline has come before its end"]
+    assert _find(root) == [(10, b"state of step 10")]
+    assert not [path for path in root.iterdir() if path.name.startswith((".tmp", ".trash"))]
+
+
+def test_a_disk_that_is_too_slow_for_the_deadline_commits_nothing_and_the_next_save_is_as_ever(directory: Path) -> None:
+    """Half a dozen chunks, and no disk writes them in ten milliseconds: it is begun, given up midway, and swept."""
+    lines = (
+        "arena = create_arena(100 << 20); hand_over(); take(10, 1); commit(1)",
+        "def take_all(step, generation):",
+        "    arena.begin(generation % 2)",
+        "    parts = (Part('a.bin', 0, 100 << 20),)",
+        "    arena.finish(generation % 2, Snapshot(generation, step, parts, Facts('j', 1, 'run')))",
+        "take_all(20, 2)",
+        "say(commit(2, deadline=soon(0.21))['type'])",
+        "take_all(30, 3)",
+        "say(commit(3, deadline=soon(600.0))['type']); stay()",
+    )
+    root = _start(directory, *lines)
+    assert wait_for_output(directory, 2) == ["not_committed", "committed"]
+    assert [listed.step for listed in list_checkpoints(root)] == [30, 10]
 
 
 # Whose memory it is ----------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from perdured.contract.checkpoint.commit import commit_checkpoint
 from perdured.contract.checkpoint.layout import COMMIT, QUARANTINE
 from perdured.contract.checkpoint.store import list_checkpoints, quarantine
 from perdured.contract.holding import find_writer
+from perdured.contract.pacing import Costs, History, format_past
 from perdured.core.actions import Launch
 from perdured.core.ends.cause import Cause
 from perdured.core.observation import Refused
@@ -289,6 +290,7 @@ def test_the_environment_is_the_submitters_and_the_attempts_and_nothing_else(
         "PERDURE_CHECKPOINT_EVERY": "500 steps",
         "PERDURE_CHECKPOINT_KEEP": "4",
         "PERDURE_CHECKPOINT_MEMORY": "1",
+        "PERDURE_CHECKPOINT_PAST": format_past(History(), Costs()),
     }
 
 

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from perdured.contract.pacing import History, Pace
 from perdured.core.decide import decide
 from perdured.core.observation import Observation
+from perdured.core.pacing import count_history
 from perdured.core.record import JobRecord, Queued, Starting
 from perdured.processes import observe_attempt
 from perdured.state.paths import StateDir
@@ -81,6 +83,20 @@ def test_an_attempt_that_never_ran_is_started_under_its_number(
     after = next_of(record, state)
     assert after.phase == Starting(attempt=1, launches=2)
     assert after.failures == 0
+
+
+def test_what_the_job_has_been_through_is_found_again_and_so_is_what_its_saves_cost(
+    state: StateDir, registry: Registry, tmp_path: Path
+) -> None:
+    """The interval `auto` is chosen by it."""
+    pace = Pace(save_every=200.0, copy=0.1, write=1.3)
+    for number in (1, 2):
+        directory = _attempt(state, tmp_path, number)
+        save_run(directory)
+        save_exit(directory, exit_code=1, pace=pace if number == 1 else None)
+    _, record = rebuilt(state, registry)
+    assert record.pace == pace
+    assert count_history(next_of(record, state)) == History(run_seconds=96.0, failures=2)
 
 
 @pytest.mark.parametrize(

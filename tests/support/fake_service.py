@@ -13,11 +13,12 @@ from perdured.api.seam import Wish
 from perdured.api.server import serve
 from perdured.contract.sockets import bind_unix
 from perdured.core.events import Event
+from perdured.core.planner import SavePlan, Tier
 from perdured.core.spec import list_unserved
 from perdured.errors import AmbiguousJob, NoSuchJob, WrongState
 from perdured.state.registry import StoredEvent
 from perdured.state.submission import Submission, parse_submission
-from perdured.views import AttemptView, CheckpointView, JobView, NewestCheckpoint, SubmittedView
+from perdured.views import AttemptView, CheckpointView, JobView, NewestCheckpoint, SavingView, SubmittedView
 
 Answer = TypeVar("Answer")
 
@@ -103,6 +104,10 @@ class FakeService:
         self.asked: list[tuple[str, Wish]] = []
         self.after_asking: Callable[[JobView, Wish], JobView] = lambda job, _wish: job
         """What a wish makes of a job, at once."""
+        self.save_takes = 1.0
+        """Seconds: with less time none is begun."""
+        self.is_late = False
+        """It is begun, and nothing comes of it."""
         self.failure: Exception | None = None
         """Raised by `submit`."""
         self.waiting = 0
@@ -149,6 +154,12 @@ class FakeService:
         self.put(changed)
         self.tell(job.id, Event(kind="asked", text=f"asked to {wish}"))
         return job
+
+    async def ask_save_before(self, ref: str, before: float) -> SavingView:
+        tier: Tier | None = "disk" if before >= self.save_takes else None
+        plan = SavePlan(tier=tier, sure_tier=tier, seconds=self.save_takes, left=before, why="as planned")
+        job = self.show(ref) if tier is None or self.is_late else await self.ask(ref, "save")
+        return SavingView(**dict(job), plan=plan)
 
     async def checkpoints(self, ref: str) -> list[CheckpointView]:
         return self.saved.get(self.show(ref).id, [])

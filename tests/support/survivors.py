@@ -14,7 +14,6 @@ SAME = {
     "memory.MemoryTier._take swapped: copy_file(layout": "both are there before the record is",
     "memory.MemoryTier._take swapped: memory[begin:": "the number is seen only in the record, which comes after both",
     "memory.MemoryTier._take swapped: arena.finish": "the record of two parts always fits, so it does not fail",
-    "memory.MemoryTier.ask_commit swapped": "the answer is not taken in between",
     "memory.MemoryTier.take_answers swapped: answers +=": "what is under way is not the arena's, and stays",
     "memory.MemoryTier._begin_anew swapped": "the keeper has a descriptor of its own",
     "memory.MemoryTier._make swapped: if free is not None": "who gives up has the last word",

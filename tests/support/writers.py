@@ -21,8 +21,9 @@ from perdured.contract.checkpoint.arena import Arena, Part, Snapshot, create_are
 from perdured.contract.checkpoint.copier import round_up
 from perdured.keeper import writer as writer_module
 from perdured.keeper.loop import Loop
-from perdured.keeper.memory import Committed, Memory
+from perdured.keeper.memory import Memory
 from perdured.keeper.priority import Priority
+from perdured.keeper.talk import Committed
 from perdured.keeper.writer import _Writer
 from support.crashes import load_tree
 from support.faults import Fault, Kernel, Place, installed

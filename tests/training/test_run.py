@@ -17,6 +17,7 @@ import pytest
 
 import perdure
 from perdure import directory, errors
+from perdure.channel import SaveWish
 from perdured.contract import environment
 from perdured.contract.checkpoint import list_checkpoints, verify_checkpoint
 from support.toy import Counter, Crash
@@ -149,7 +150,7 @@ def test_inside_a_step_a_safe_point_does_nothing() -> None:
     with contextlib.suppress(Crash), perdure.Run(counter=Counter(), every="1 step") as run:
         for item in run.batches(range(9)):
             if item == 4:
-                run._is_save_wanted = True
+                run._wish = SaveWish()
                 run.safe_point()
                 raise Crash
             run.report()

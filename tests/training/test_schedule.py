@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from perdure.schedule import AUTO_SECONDS, Mark, Schedule, is_due, parse_schedule
+from perdure.schedule import AUTO, Mark, Schedule, is_due, parse_schedule
 
 
 @pytest.mark.parametrize(
     ("text", "schedule"),
     [
-        ("auto", Schedule(None, AUTO_SECONDS)),
+        ("auto", AUTO),
         ("500 steps", Schedule(500, None)),
         ("1 step", Schedule(1, None)),
         ("7steps", Schedule(7, None)),

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Protocol, cast
 from fastapi import Depends, Request
 
 from perdured.state.registry import StoredEvent
-from perdured.views import CheckpointView, JobView, SubmittedView
+from perdured.views import CheckpointView, JobView, SavingView, SubmittedView
 
 Wish = Literal["stop", "resume", "restart", "park", "remove", "save"]
 
@@ -25,6 +25,8 @@ class Service(Protocol):
     def show(self, ref: str) -> JobView: ...
 
     async def ask(self, ref: str, wish: Wish) -> JobView: ...
+
+    async def ask_save_before(self, ref: str, before: float) -> SavingView: ...
 
     async def checkpoints(self, ref: str) -> list[CheckpointView]: ...
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated
 
-from perdured.views import JobView
+from fastapi import APIRouter, Query
+
+from perdured.core.spec import LONGEST
+from perdured.views import JobView, SavingView
 
 from .replies import FAILURES
 from .seam import TheService
@@ -33,5 +36,14 @@ async def park_job(ref: str, service: TheService) -> JobView:
 
 
 @router.post("/v1/jobs/{ref}/save", summary="Checkpoint at the next safe point and go on")
-async def save_job(ref: str, service: TheService) -> JobView:
-    return await service.ask(ref, "save")
+async def save_job(
+    ref: str,
+    service: TheService,
+    before: Annotated[
+        float | None, Query(ge=0, le=LONGEST, description="Durable before so many seconds are over, or not at all.")
+    ] = None,
+) -> SavingView:
+    """With `before` the answer's `plan` says what will be done, as far as measured; what cannot be is not begun."""
+    if before is not None:
+        return await service.ask_save_before(ref, before)
+    return SavingView(**dict(await service.ask(ref, "save")))

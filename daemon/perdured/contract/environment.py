@@ -15,6 +15,9 @@ CHECKPOINT_EVERY = "PERDURE_CHECKPOINT_EVERY"
 CHECKPOINT_KEEP = "PERDURE_CHECKPOINT_KEEP"
 CHECKPOINT_MEMORY = "PERDURE_CHECKPOINT_MEMORY"
 
+# What the job has been through and what its saves cost, for the interval "auto" (`perdured.contract.pacing`).
+CHECKPOINT_PAST = "PERDURE_CHECKPOINT_PAST"
+
 # Marks every process of an attempt, so that what is left of one whose keeper is gone can be told from strangers.
 ATTEMPT_NONCE = "PERDURE_ATTEMPT_NONCE"
 
@@ -31,6 +34,7 @@ ATTEMPT_VARIABLES = (
     CHECKPOINT_EVERY,
     CHECKPOINT_KEEP,
     CHECKPOINT_MEMORY,
+    CHECKPOINT_PAST,
     ATTEMPT_NONCE,
 )
 

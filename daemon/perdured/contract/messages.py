@@ -7,20 +7,24 @@ its whole status at once and again after each change, so a listener that reconne
                        {"type": "progress", "step": 12, "loss": 0.5, "total": 400}     loss, total may be absent
                        {"type": "saving", "step": 12}
                        {"type": "checkpoint", "step": 12, "path": "/…/step-…"}
+                       {"type": "pace", "save_every": 200.0, "snapshot_every": 12.0, "copy": 0.1, "write": 1.3, …}
                        {"type": "memory", "root": "/…", "keep": 3}       with the descriptor of an arena (SCM_RIGHTS)
                        {"type": "release"}              the arena is not written to any more
-                       {"type": "commit", "generation": 7, "protect": "/…"|null, "urgent": false}
-    keeper -> job      {"type": "save"}                     checkpoint at the next safe point
+                       {"type": "commit", "generation": 7, "protect": "/…"|null, "urgent": false, "deadline": 5.0}
+    keeper -> job      {"type": "save", "deadline": 5.0}    checkpoint at the next safe point
                        {"type": "memory_held"}              the arena is held; commits may be asked for, one at a time
                        {"type": "memory_refused", "why": "…"}            it is not: another process of the job has one
-                       {"type": "committed", "generation": 7, "step": 12, "path": "/…"}
+                       {"type": "committed", "generation": 7, "step": 12, "path": "/…", "seconds": 1.3}
                        {"type": "not_committed", "generation": 7, "why": "…"}
     daemon -> keeper   {"type": "hello", "role": "daemon", "version": 1, "nonce": "…", "epoch": 3}  epoch may be absent
-                       {"type": "save"}
+                       {"type": "save", "before": 30.0}
                        {"type": "stop", "reason": "stop", "signal": 15, "grace": 120.0}        signal may be absent
     keeper -> daemon   {"type": "status", "version": 1, "nonce": "…", "keeper": {...}, "leader": {...},
                         "started_at": 1795547853.4, "progress": {...}|null, "checkpoint": {...}|null,
-                        "saving": false, "stop": {...}|null, "exit": {...}|null}
+                        "pace": {...}|null, "saving": false, "stop": {...}|null, "exit": {...}|null}
+
+A save may have to end "before" so many seconds are over. The keeper makes a "deadline" of it, a time of CLOCK_BOOTTIME,
+which the job hands back with the commit; without one it is null or absent.
 
 Any process of the job may connect and report; the last word counts. Commands of a daemon with a lower epoch than the
 highest that was met are passed over. A type that is not known is ignored, as are unknown keys; what cannot be
@@ -34,6 +38,7 @@ HELLO = "hello"
 PROGRESS = "progress"
 SAVING = "saving"
 CHECKPOINT = "checkpoint"
+PACE = "pace"
 MEMORY = "memory"
 MEMORY_HELD = "memory_held"
 MEMORY_REFUSED = "memory_refused"

@@ -117,6 +117,8 @@ def close_attempt(c: Context, end: End) -> JobRecord:
         changes["kept_until"] = newest.committed_at
     record = _forget_old_evidence(c.record).with_attempt(last.model_copy(update=changes))
     record = record.but(progress=newest.step if newest is not None else record.progress)
+    pace = (seen.exit.pace if isinstance(seen, Ended) else None) or c.observation.pace
+    record = record.but(pace=pace) if pace is not None else record
     return record.but(failures=0, spent={}, hops=0) if advanced else record
 
 

@@ -17,6 +17,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from perdured.contract.pacing import Pace
 from perdured.core.ends.cause import Cause
 from perdured.core.ends.evidence import Evidence
 
@@ -42,6 +43,8 @@ class Exit(Value):
     """The last step that it reported."""
     loss: float | None = None
     total: int | None = None
+    pace: Pace | None = None
+    """How it saved, and what that cost."""
 
 
 class Absent(Value):
@@ -126,5 +129,7 @@ class Observation(Value):
     """Of the attempt under way; None on a fresh start."""
     resumed_from: str | None = None
     """That checkpoint's path."""
+    pace: Pace | None = None
+    """Of the attempt under way, as the keeper tells it."""
     ground: GroundSeen | None = None
     """The last probe; None before the first of this life of the daemon."""

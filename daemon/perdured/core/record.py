@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from perdured.contract import exits
+from perdured.contract.pacing import Pace
 from perdured.core.ends.cause import Cause
 from perdured.core.ends.end import End
 
@@ -142,6 +143,8 @@ class JobRecord(Value):
     loss: float | None = None
     total: int | None = None
     """Loss and number of steps as last reported by an attempt that has ended; what runs now tells its own."""
+    pace: Pace | None = None
+    """Of an attempt that has ended: how it saved, and what that cost."""
     attempts: tuple[AttemptRecord, ...] = ()
     ended_at: float | None = None
 

@@ -55,7 +55,8 @@ class Client:
         self.incoming = bytearray()
         self.outgoing = bytearray()
         self.wants_status = False
-        self.wants_save = False
+        self.save: dict[str, object] | None = None
+        """What it is to be told of a save that is wanted."""
         self._descriptor: int | None = None
 
     def hold(self, descriptors: Collection[int]) -> None:
@@ -101,7 +102,7 @@ class Clients:
         self._audience = audience
         self._clients: dict[int, Client] = {}
         self._epoch = 0
-        self._is_save_owed = False
+        self._owed_save: dict[str, object] | None = None
         self._pushed_at = 0.0
         listener.setblocking(False)
         loop.watch(listener.fileno(), READ, self._accept_all)
@@ -114,12 +115,12 @@ class Clients:
         elif not self._loop.is_waiting("push"):
             self._loop.call_at("push", due, self._push)
 
-    def ask_save(self) -> None:
+    def ask_save(self, deadline: float | None) -> None:
         """Asks the job for a checkpoint; when none of its processes is connected, the first that comes."""
         jobs = [client for client in self._clients.values() if _has_role(client, messages.ROLE_JOB)]
-        self._is_save_owed = not jobs
+        self._owed_save = None if jobs else talk.make_save(deadline)
         for client in jobs:
-            client.wants_save = True
+            client.save = talk.make_save(deadline)
             self._guard(client, self._write)
 
     def tell(self, client: int, message: dict[str, object]) -> None:
@@ -239,9 +240,8 @@ class Clients:
             # From here on an older daemon, one that hung while another took over, can look but not act.
             self._epoch = max(self._epoch, hello.epoch)
             client.wants_status = True
-        elif self._is_save_owed:
-            self._is_save_owed = False
-            client.wants_save = True
+        elif self._owed_save is not None:
+            client.save, self._owed_save = self._owed_save, None
         self._write(client)
 
     def _drop_daemons_beyond(self, most: int) -> None:
@@ -262,15 +262,15 @@ class Clients:
         if not client.outgoing:
             if client.wants_status:
                 client.outgoing += self._audience.describe()
-            if client.wants_save:
-                client.outgoing += talk.format_message({"type": messages.SAVE})
-            client.wants_status = client.wants_save = False
+            if client.save is not None:
+                client.outgoing += talk.format_message(client.save)
+            client.wants_status, client.save = False, None
         try:
             sent = client.connection.send(client.outgoing) if client.outgoing else 0
         except BlockingIOError:
             sent = 0
         del client.outgoing[:sent]
-        is_unfinished = bool(client.outgoing or client.wants_status or client.wants_save)
+        is_unfinished = bool(client.outgoing or client.wants_status or client.save)
         self._loop.rewatch(client.fd, READ | WRITE if is_unfinished else READ)
 
     def _drop(self, client: Client, why: str = "") -> None:

@@ -15,7 +15,7 @@ from . import cgroup, records, talk, tree
 from .clients import Clients
 from .log import log
 from .loop import READ, URGENT, Loop, read_clock
-from .memory import Committed, Memory
+from .memory import Memory
 from .records import ExitRecord, RunRecord, StopRecord, Usage, Want
 
 PREEMPTED = "preempted"
@@ -81,6 +81,7 @@ class Keeper:
                 self._clients.tell(client, self._take_memory(message, client))
             case messages.COMMIT:
                 self._memory.commit(message, client)
+                self._clients.push_status(at_once=True)
             case messages.RELEASE:
                 self._memory.release(client)
             case _:
@@ -106,14 +107,14 @@ class Keeper:
         self._told = talk.forget_saving(self._told, client)
         self._memory.lose(client)
 
-    def _hear_writer(self, answer: Committed, client: int | None) -> None:
+    def _hear_writer(self, answer: talk.Committed, client: int | None) -> None:
         if answer.step is not None and answer.path is not None:
             self._told = self._told._replace(checkpoint_step=answer.step, checkpoint_path=answer.path)
         if self._exit is not None:
             self._not_saved = answer.why
         if client is not None:
             self._told = talk.forget_saving(self._told, client)
-            self._clients.tell(client, talk.make_answer(answer.generation, answer.step, answer.path, answer.why))
+            self._clients.tell(client, talk.make_answer(answer))
         self._clients.push_status(at_once=True)
 
     def _on_writer_end(self) -> None:
@@ -122,12 +123,13 @@ class Keeper:
 
     def hear_daemon(self, message: dict[str, object]) -> None:
         if message["type"] == messages.SAVE:
-            self._clients.ask_save()
+            self._clients.ask_save(talk.parse_deadline(message, read_clock()))
         elif message["type"] == messages.STOP:
             self._accept_stop(talk.parse_stop(message, self._attempt.want.stop_signal))
 
     def describe(self) -> bytes:
-        return talk.format_status(self.nonce, self._attempt.run, self._told, self._stop, self._exit)
+        told = self._told._replace(is_writing=self._memory.is_writing)
+        return talk.format_status(self.nonce, self._attempt.run, told, self._stop, self._exit)
 
     def _on_signal(self, _: int) -> None:
         numbers = os.read(self._wakeup, 4096)
@@ -208,6 +210,7 @@ class Keeper:
             total=self._told.total,
             checkpoint_step=self._told.checkpoint_step,
             checkpoint_path=self._told.checkpoint_path,
+            pace=self._told.pace,
         )
 
     def _save_exit(self) -> None:
@@ -278,6 +281,7 @@ class Keeper:
                 checkpoint_step=self._told.checkpoint_step,
                 checkpoint_path=self._told.checkpoint_path,
                 not_saved=self._not_saved,
+                pace=self._told.pace,
             )
             self._save_exit()
 

@@ -11,24 +11,20 @@ import contextlib
 import json
 import os
 import socket
+from collections import deque
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+
+from perdured.contract.deadline import find_last_moment
 
 from . import talk
 from .log import log
-from .loop import READ, Loop
+from .loop import READ, Loop, read_clock
 from .priority import Priority, set_priority
 from .records import take, take_optional
+from .talk import Committed
 from .writer import fork_writer
 
-
-class Committed(NamedTuple):
-    """The writer's answer. Without a path there was nothing to commit, or `why` it was not."""
-
-    generation: int | None
-    step: int | None
-    path: str | None
-    why: str | None
+_REMEMBERED = 8
 
 
 class Memory:
@@ -47,11 +43,17 @@ class Memory:
         self._on_end = on_end
         self._writers: list[_WriterLink] = []
         """More than one only while an earlier one still writes what it was left with."""
+        self._durations: deque[float] = deque(maxlen=_REMEMBERED)
+        """Seconds that the last commits have taken."""
 
     @property
     def pids(self) -> frozenset[int]:
         """The only children of the keeper that are none of the job's."""
         return frozenset(writer.pid for writer in self._writers)
+
+    @property
+    def is_writing(self) -> bool:
+        return any(writer.is_writing for writer in self._writers)
 
     def take_over(self, arena: int, message: Mapping[str, object], client: int) -> bool:
         """The job's arena is ours as well. False where another living process of the job has one already."""
@@ -71,14 +73,24 @@ class Memory:
     def commit(self, message: Mapping[str, object], client: int) -> None:
         """Asks for the commit of a snapshot. There is an answer in any case."""
         generation, protect = take(message, "generation", int), take_optional(message, "protect", str)
-        is_urgent = bool(message.get("urgent"))
+        deadline = take_optional(message, "deadline", float)
+        is_urgent = bool(message.get("urgent")) or self._is_near(deadline)
         writer = next((w for w in self._writers if w.client == client and not w.is_finishing), None)
         if writer is None:
-            self._on_answer(Committed(generation, None, None, "there is nobody to write it"), client)
+            self._on_answer(Committed(generation, why="there is nobody to write it"), client)
             return
         if is_urgent:
             writer.hurry()
-        writer.order(generation, protect=protect, urgent=is_urgent)
+        writer.order(generation, protect=protect, urgent=is_urgent, deadline=deadline)
+
+    def _is_near(self, deadline: float | None) -> bool:
+        """Whether a commit with that deadline must hurry from the beginning. If not, it will when the time has come."""
+        if deadline is None:
+            return False
+        moment = find_last_moment(deadline, max(self._durations, default=None))
+        if moment > read_clock():
+            self._loop.call_at("hurry", moment, self.hurry)
+        return moment <= read_clock()
 
     def release(self, client: int) -> None:
         """The client will not use its arena any more, and makes another perhaps."""
@@ -105,6 +117,8 @@ class Memory:
 
     def _hear(self, writer: _WriterLink) -> None:
         for answer in writer.read_answers():
+            if answer.seconds is not None:
+                self._durations.append(answer.seconds)
             self._on_answer(answer, writer.client)
         if writer.is_closed:
             self._loop.forget(writer.control.fileno())
@@ -124,6 +138,11 @@ class _WriterLink:
         self._place = place
         self._unanswered: list[int | None] = []
         self._unread = b""
+
+    @property
+    def is_writing(self) -> bool:
+        """It has yet to answer."""
+        return bool(self._unanswered)
 
     def order(self, generation: int | None, **fields: object) -> None:
         """An order is far shorter than the socket's buffer, and there are two at most."""
@@ -156,5 +175,5 @@ class _WriterLink:
         answers = [Committed(*(fields.get(name) for name in Committed._fields)) for fields in map(json.loads, lines)]
         del self._unanswered[: len(answers)]
         if self.is_closed:
-            answers += [Committed(generation, None, None, "its writer died") for generation in self._unanswered]
+            answers += [Committed(generation, why="its writer died") for generation in self._unanswered]
         return answers

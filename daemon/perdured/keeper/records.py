@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from perdured.contract import durable
+from perdured.contract.pacing import Pace, parse_pace
 
 from .identity import Identity
 
@@ -117,6 +118,8 @@ class ExitRecord(NamedTuple):
     checkpoint_path: str | None = None
     not_saved: str | None = None
     """Why the last snapshot that the job left in memory was not committed."""
+    pace: Pace | None = None
+    """As the job last told it, for the next attempt."""
 
 
 def load_want(directory: Path) -> Want:
@@ -176,7 +179,7 @@ def take_optional(data: Data, key: str, kind: type[T]) -> T | None:
 
 
 def parse_exit(data: Data) -> ExitRecord:
-    usage = take_optional(data, "usage", dict)
+    usage, pace = take_optional(data, "usage", dict), take_optional(data, "pace", dict)
     return ExitRecord(
         reason=take(data, "reason", str),
         at=take(data, "at", float),
@@ -196,6 +199,7 @@ def parse_exit(data: Data) -> ExitRecord:
         checkpoint_step=take_optional(data, "checkpoint_step", int),
         checkpoint_path=take_optional(data, "checkpoint_path", str),
         not_saved=take_optional(data, "not_saved", str),
+        pace=parse_pace(pace) if pace is not None else None,
     )
 
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from perdured.contract import messages
+from perdured.contract.pacing import Pace, parse_pace
 
 from .records import ExitRecord, RunRecord, StopRecord, take, take_optional, to_plain
 
@@ -31,6 +32,9 @@ class Told(NamedTuple):
     """The client that is saving."""
     checkpoint_step: int | None = None
     checkpoint_path: str | None = None
+    pace: Pace | None = None
+    is_writing: bool = False
+    """A snapshot of it is being committed."""
 
 
 class StopAsked(NamedTuple):
@@ -77,6 +81,21 @@ def parse_stop(message: Mapping[str, object], default_signal: int) -> StopAsked:
     return StopAsked(take(message, "reason", str)[:_LONGEST_REASON], number, grace)
 
 
+def parse_deadline(message: Mapping[str, object], now: float) -> float | None:
+    """Of a save that has to end "before" so many seconds are over; None: it has the time it needs."""
+    before = take_optional(message, "before", float)
+    if before is None:
+        return None
+    if not (math.isfinite(before) and before >= 0):
+        raise ValueError("before must be a number of seconds")
+    return now + before
+
+
+def make_save(deadline: float | None) -> dict[str, object]:
+    """To the job: a checkpoint is wanted."""
+    return {"type": messages.SAVE} | ({} if deadline is None else {"deadline": deadline})
+
+
 def hear_job(told: Told, message: Mapping[str, object], client: int) -> Told:
     """What is known after a message of the job. Any of its processes may tell; the last word counts."""
     match message["type"]:
@@ -96,6 +115,8 @@ def hear_job(told: Told, message: Mapping[str, object], client: int) -> Told:
                 raise ValueError("path too long")
             told = forget_saving(told, client)
             return told._replace(checkpoint_step=_take_step(message, "step"), checkpoint_path=path)
+        case messages.PACE:
+            return told._replace(pace=parse_pace(message))
     return told
 
 
@@ -119,11 +140,24 @@ def decide_stop(current: StopRecord | None, asked: StopAsked, now: float, wall: 
     return current._replace(deadline=min(current.deadline, now + asked.grace))
 
 
-def make_answer(generation: int | None, step: int | None, path: str | None, why: str | None) -> dict[str, object]:
+class Committed(NamedTuple):
+    """The writer's answer. Without a path there was nothing to commit, or `why` it was not."""
+
+    generation: int | None
+    step: int | None = None
+    path: str | None = None
+    why: str | None = None
+    seconds: float | None = None
+    """That it took."""
+
+
+def make_answer(answer: Committed) -> dict[str, object]:
     """To the job, about a commit that it asked for."""
-    if path is not None:
-        return {"type": messages.COMMITTED, "generation": generation, "step": step, "path": path}
-    return {"type": messages.NOT_COMMITTED, "generation": generation, "why": why or "the snapshot is gone"}
+    if answer.path is not None:
+        told = {"type": messages.COMMITTED, "generation": answer.generation}
+        return {**told, "step": answer.step, "path": answer.path, "seconds": answer.seconds}
+    why = answer.why or "the snapshot is gone"
+    return {"type": messages.NOT_COMMITTED, "generation": answer.generation, "why": why}
 
 
 def format_message(message: Mapping[str, object]) -> bytes:
@@ -144,7 +178,8 @@ def format_status(nonce: str, run: RunRecord, told: Told, stop: StopRecord | Non
             "started_at": run.started_at,
             "progress": progress if told.step is not None else None,
             "checkpoint": checkpoint if told.checkpoint_step is not None else None,
-            "saving": told.saving_by is not None,
+            "pace": to_plain(told.pace),
+            "saving": told.saving_by is not None or told.is_writing,
             "stop": to_plain(stop),
             "exit": to_plain(exit),
         }

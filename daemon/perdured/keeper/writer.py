@@ -6,9 +6,10 @@ attempt. It ends when its orders do, after the one that it is working on; so als
 
 Orders and answers are JSON lines on a socket:
 
-    {"generation": 7, "root": "/…", "keep": 3, "protect": "/…"|null, "urgent": false}     commit this snapshot
+    {"generation": 7, "root": "/…", "keep": 3, "protect": "/…"|null, "urgent": false, "deadline": null}
+                                               commit this snapshot, or nothing if it is late
     {"generation": null, "last": true, …}      commit the newest complete one, if it was not committed; the job is dead
-    ← {"generation": 7, "step": 1200, "path": "/…"}     committed; `path` null: there was nothing to do
+    ← {"generation": 7, "step": 1200, "path": "/…", "seconds": 1.3}     committed; `path` null: there was nothing to do
     ← {"generation": 7, "why": "…"}                     not committed
 
 Old checkpoints are dropped after a commit that was not urgent: that reads the newest again, and can wait.
@@ -20,11 +21,15 @@ import json
 import os
 import signal
 import socket
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from perdured.contract.deadline import RESERVE, TooLate
+
 from . import talk
 from .log import log, log_failure
+from .loop import read_clock
 from .priority import Priority, set_priority
 
 if TYPE_CHECKING:
@@ -78,6 +83,11 @@ def _serve(control: socket.socket, descriptor: int) -> None:
             writer.tidy_up(order)
 
 
+def _check_deadline(deadline: object) -> None:
+    if isinstance(deadline, float) and read_clock() > deadline - RESERVE:
+        raise TooLate
+
+
 class _Writer:
     def __init__(self, arena: Arena) -> None:
         self._arena = arena
@@ -90,13 +100,15 @@ class _Writer:
         if found is None:
             return {"generation": order.get("generation"), "step": None, "path": None}
         slot, snapshot = found
+        began = read_clock()
         try:
-            path = self._commit(slot, snapshot, Path(str(order["root"])))
+            path = self._commit(slot, snapshot, order)
         except (OSError, ValueError) as error:
             log(f"snapshot {snapshot.generation} (step {snapshot.step}) was not committed: {error}")
             return {"generation": snapshot.generation, "why": getattr(error, "strerror", None) or str(error)}
         self._committed = snapshot.generation
-        return {"generation": snapshot.generation, "step": snapshot.step, "path": str(path)}
+        seconds = read_clock() - began
+        return {"generation": snapshot.generation, "step": snapshot.step, "path": str(path), "seconds": seconds}
 
     def _find(self, order: Order) -> tuple[int, Snapshot] | None:
         if not order.get("last"):
@@ -106,10 +118,12 @@ class _Writer:
         found = self._arena.find_newest()
         return found if found is not None and found[1].generation > self._committed else None
 
-    def _commit(self, slot: int, snapshot: Snapshot, root: Path) -> Path:
+    def _commit(self, slot: int, snapshot: Snapshot, order: Order) -> Path:
         from perdured.contract.checkpoint import commit_checkpoint
 
-        return commit_checkpoint(root, snapshot.step, self._arena.images(slot, snapshot), snapshot.facts).path
+        root, images = Path(str(order["root"])), self._arena.images(slot, snapshot)
+        check = partial(_check_deadline, order.get("deadline"))
+        return commit_checkpoint(root, snapshot.step, images, snapshot.facts, check).path
 
     def tidy_up(self, order: Order) -> None:
         from perdured.contract.checkpoint import retain

@@ -4,6 +4,7 @@ start_keeper       the launch protocol: nothing runs that is not recorded
 observe_attempt    what an attempt's directory and the kernel say about it
 connect_keeper     a proven connection to a living keeper
 perform_clean, signal_orphan, wait_orphan     for an attempt whose keeper is gone
+start_scrub        a process that verifies one checkpoint
 KernelLog               what the kernel's log says of deaths and GPU faults
 """
 
@@ -12,6 +13,7 @@ from .launch import DirectoryInUse, KeeperFailed, Order, start_keeper
 from .link import KeeperLink, KeeperStatus, NotOurs, connect_keeper
 from .observe import observe_attempt
 from .orphan import NotClean, StillHeld, perform_clean, signal_orphan, wait_orphan
+from .scrub import ScrubProcess, ScrubVerdict, start_scrub
 
 __all__ = [
     "DirectoryInUse",
@@ -22,11 +24,14 @@ __all__ = [
     "NotClean",
     "NotOurs",
     "Order",
+    "ScrubProcess",
+    "ScrubVerdict",
     "StillHeld",
     "connect_keeper",
     "observe_attempt",
     "perform_clean",
     "signal_orphan",
     "start_keeper",
+    "start_scrub",
     "wait_orphan",
 ]

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from perdured.contract import messages, sockets
+from perdured.contract.pacing import Pace, parse_pace
 from perdured.core.observation import Exit
 from perdured.errors import PerdureError
 from perdured.keeper import records, talk
@@ -68,6 +69,7 @@ class KeeperStatus:
     saving: bool
     stop_reason: str | None
     exit: Exit | None
+    pace: Pace | None = None
 
 
 OnStatus = Callable[[KeeperStatus], None]
@@ -124,8 +126,9 @@ class KeeperLink:
         """Asks the keeper to end the attempt; asked again, only the deadline can change, and only to an earlier one."""
         self.send(type=messages.STOP, reason=reason, grace=grace)
 
-    def ask_save(self) -> None:
-        self.send(type=messages.SAVE)
+    def ask_save(self, before: float | None = None) -> None:
+        """A checkpoint at the next safe point; none at all if it cannot be durable before so many seconds are over."""
+        self.send(type=messages.SAVE, **({} if before is None else {"before": before}))
 
     def close(self) -> None:
         """Hangs up. The keeper goes on; `on_gone` will not be called."""
@@ -175,6 +178,7 @@ def parse_status(message: dict[str, object]) -> KeeperStatus:
     """Raises ValueError."""
     progress = take_optional(message, "progress", dict) or {}
     checkpoint = take_optional(message, "checkpoint", dict) or {}
+    pace = take_optional(message, "pace", dict)
     stop = take_optional(message, "stop", dict)
     exit = take_optional(message, "exit", dict)
     return KeeperStatus(
@@ -188,6 +192,7 @@ def parse_status(message: dict[str, object]) -> KeeperStatus:
         saving=take(message, "saving", bool),
         stop_reason=take(stop, "reason", str) if stop is not None else None,
         exit=make_exit(records.parse_exit(exit)) if exit is not None else None,
+        pace=parse_pace(pace) if pace is not None else None,
     )
 
 

@@ -8,8 +8,10 @@ have ended: an attempt that still runs is adopted, one that ended is judged.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 
+from perdured.contract.pacing import Pace
 from perdured.core.ends.classify import classify_end
 from perdured.core.events import Event
 from perdured.core.observation import AttemptSeen, Ended, Lost
@@ -55,7 +57,12 @@ def _read_job(directory: Path, now: float) -> tuple[Submission, JobRecord]:
         return submission, record
     last = numbers[-1]
     attempts = (*(_describe(number, seen[number]) for number in numbers[:-1]), AttemptRecord(number=last))
-    return submission, record.but(phase=Starting(attempt=last), attempts=attempts, wish=_wish_after(seen[last]))
+    record = record.but(phase=Starting(attempt=last), attempts=attempts, wish=_wish_after(seen[last]))
+    return submission, record.but(pace=_find_pace(seen[number] for number in reversed(numbers)))
+
+
+def _find_pace(seen: Iterable[AttemptSeen]) -> Pace | None:
+    return next((each.exit.pace for each in seen if isinstance(each, Ended) and each.exit.pace is not None), None)
 
 
 def _is_of(rest: JobRecord, job: str, numbers: list[int]) -> bool:

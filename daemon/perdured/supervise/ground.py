@@ -22,10 +22,13 @@ from perdured.contract.checkpoint.store import Choice, choose_checkpoint, list_c
 from perdured.contract.checkpoint.verify import Verdict
 from perdured.contract.durable import make_directories, write_file
 from perdured.contract.holding import find_writer
+from perdured.contract.pacing import Costs, format_past
 from perdured.core.actions import Launch
 from perdured.core.ends.cause import Cause
 from perdured.core.events import Event
 from perdured.core.observation import Refused
+from perdured.core.pacing import count_history
+from perdured.core.record import JobRecord
 from perdured.core.units import human_size
 from perdured.state.submission import Submission
 
@@ -183,6 +186,7 @@ def _describe_start(job: Job, launch: Launch, choice: Choice | None) -> Ground:
         environment.CHECKPOINT_EVERY: spec.checkpoint.every.as_text,
         environment.CHECKPOINT_KEEP: str(spec.checkpoint.keep),
         environment.CHECKPOINT_MEMORY: str(int(spec.checkpoint.memory)),
+        environment.CHECKPOINT_PAST: _describe_past(job.record),
         environment.RESTART_REASON: launch.restart_reason,
         environment.RESUME_FROM: str(choice.chosen.path) if choice and choice.chosen else None,
         environment.RESUME_STEP: str(choice.chosen.step) if choice and choice.chosen else None,
@@ -190,6 +194,11 @@ def _describe_start(job: Job, launch: Launch, choice: Choice | None) -> Ground:
     inherited = {k: v for k, v in job.submission.env.items() if k not in environment.ATTEMPT_VARIABLES}
     args = tuple(word.replace("{checkpoint}", str(payload)) for word in spec.checkpoint.resume_args) if payload else ()
     return Ground(spec.command + args, inherited | {k: v for k, v in given.items() if v is not None})
+
+
+def _describe_past(record: JobRecord) -> str:
+    pace = record.pace
+    return format_past(count_history(record), Costs(pace.copy, pace.write) if pace is not None else Costs())
 
 
 def _payload(choice: Choice | None) -> Path | None:

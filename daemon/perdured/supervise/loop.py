@@ -37,6 +37,7 @@ from .ground import Rivals
 from .job import Job
 from .journal import Journal
 from .observe import observe, observe_newest_checkpoint
+from .scrubber import Scrubber
 
 RECHECK = 1.0
 """Seconds until a keeper that holds its lock but does not answer is tried again."""
@@ -62,8 +63,14 @@ class Loop:
         self._effects = Effects(state, registry, self.journal.tell, clock, disks, self._find_rivals)
         self._watcher = Watcher()
         self._kernel_log = KernelLog()
+        self._scrubber = Scrubber(state, self.jobs, self.journal, clock, disks)
+        self._scrubbing: asyncio.Task[None] | None = None
         self._foreign: dict[str, ForeignFiles] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def begin_to_scrub(self) -> None:
+        """From now on checkpoints are verified in the background."""
+        self._scrubbing = asyncio.create_task(self._scrubber.run(), name="scrubber")
 
     def add(self, job: Job) -> None:
         """Begins to tend a job that the registry knows."""
@@ -72,7 +79,7 @@ class Loop:
 
     async def close(self) -> None:
         """Stops tending. Jobs go on: their keepers hold them."""
-        pending = set(self._tasks.values())
+        pending = set(self._tasks.values()) | ({self._scrubbing} if self._scrubbing is not None else set())
         while pending:  # asyncio.wait_for swallows a cancellation that comes together with what it waited for
             for task in pending:
                 task.cancel()
@@ -191,6 +198,7 @@ class Loop:
     def _take_status(self, job: Job, status: KeeperStatus) -> None:
         """Keeps the keeper's word, and looks again only when it could change a decision; a step alone does not."""
         before, job.status = job.status, status
+        self._scrubber.note_saving(job)
         if before is None or before.checkpoint_path != status.checkpoint_path:
             job.is_newest_stale = True
         elif (before.leader_pid, before.stop_reason, before.saving) == (

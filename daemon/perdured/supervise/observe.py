@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from perdured.clock import format_time
 from perdured.contract import environment
 from perdured.contract.checkpoint.store import Listed, list_checkpoints
 from perdured.contract.checkpoint.verify import verify_checkpoint
@@ -31,6 +32,7 @@ def observe(job: Job, state: StateDir) -> Observation:
         checkpoint=job.newest,
         resumed_from_step=resumed.step,
         resumed_from=resumed.path,
+        pace=job.status.pace if job.status is not None else None,
         ground=job.ground,
     )
 
@@ -79,17 +81,19 @@ def observe_newest_checkpoint(root: Path, suspects: Collection[str] = ()) -> Che
     return None
 
 
-def describe_checkpoints(root: Path) -> list[CheckpointView]:
-    """Newest first. Nothing is hashed."""
-    return [_describe_checkpoint(listed) for listed in list_checkpoints(root)]
+def describe_checkpoints(root: Path, verified: Mapping[str, float] | None = None) -> list[CheckpointView]:
+    """Newest first. Nothing is hashed; `verified` says, by name, when each was last."""
+    known = verified or {}
+    return [_describe_checkpoint(listed, known.get(listed.path.name)) for listed in list_checkpoints(root)]
 
 
-def _describe_checkpoint(listed: Listed) -> CheckpointView:
+def _describe_checkpoint(listed: Listed, verified_at: float | None) -> CheckpointView:
     verdict = verify_checkpoint(listed.path, hashes=False)
     manifest = verdict.manifest
     size = sum(file.length for file in manifest.files) if manifest else 0
     healthy = manifest.facts.healthy if manifest else None
-    return describe_checkpoint(listed, size=size, healthy=healthy, valid=verdict.is_valid)
+    view = describe_checkpoint(listed, size=size, healthy=healthy, valid=verdict.is_valid)
+    return view.model_copy(update={"verified_at": format_time(verified_at)})
 
 
 class Resumed(NamedTuple):

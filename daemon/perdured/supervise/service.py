@@ -15,16 +15,19 @@ from typing import Literal
 
 from perdured.clock import Clock
 from perdured.core.events import Event
+from perdured.core.planner import list_stages, plan_save, until_safe_point
 from perdured.core.policy import wish_on_return
 from perdured.core.record import JobRecord, Wish
 from perdured.core.spec import list_unserved
 from perdured.disks import Disks
 from perdured.errors import BadUsage, WrongState
+from perdured.processes import KeeperLink
 from perdured.state.beside import save_beside, save_submission
 from perdured.state.paths import StateDir
 from perdured.state.registry import Registry, StoredEvent
 from perdured.state.submission import Submission, parse_submission
-from perdured.views import CheckpointView, JobView, Place, SubmittedView, describe_job, log_of
+from perdured.state.verified import load_verified
+from perdured.views import CheckpointView, JobView, Place, SavingView, SubmittedView, describe_job, log_of
 
 from .effects import make_job_id
 from .ground import Survey, survey_ground
@@ -66,6 +69,7 @@ class Service:
             wish = wish_on_return(record)
             if wish != record.wish and (resume_parked or not record.is_resting):
                 self._loop.wish(job, wish, Event(kind="asked", text="the daemon is back: going on"))
+        self._loop.begin_to_scrub()
 
     async def close(self) -> None:
         """Leaves the jobs to their keepers."""
@@ -111,12 +115,24 @@ class Service:
         job = self._find(ref)
         _refuse_nonsense(job.record, wish)
         if wish == "save":
-            self._ask_save(job)
+            _find_saving_link(job).ask_save()
         elif not _is_fulfilled(job.record, wish):
             if wish in ("resume", "restart") and job.record.is_resting:
                 self._refuse_shared_checkpoints(job.submission, await self._survey(job.submission))
             self._loop.wish(job, _WISHES[wish], Event(kind="asked", text=f"asked to {wish}"))
         return self._describe(job)
+
+    async def ask_save_before(self, ref: str, before: float) -> SavingView:
+        """A checkpoint that is durable before so many seconds are over, or none; and what will be done of it. Raises
+        WrongState where it makes no sense."""
+        job = self._find(ref)
+        link = _find_saving_link(job)
+        pace = job.status.pace if job.status is not None else None
+        plan = plan_save(list_stages(pace), until_safe_point(pace), before)
+        if plan.tier is not None:
+            link.ask_save(before)
+        self._loop.journal.tell(job, [Event(kind="asked", text=f"asked to save: {plan.why}")])
+        return SavingView(**dict(self._describe(job)), plan=plan)
 
     def hurry(self, ref: str) -> None:
         """The grace is over now: whatever of the attempt still lives is killed."""
@@ -153,8 +169,9 @@ class Service:
             seen = await self.wait_for_change(seen)
 
     async def checkpoints(self, ref: str) -> list[CheckpointView]:
-        root = self._find(ref).submission.checkpoint_dir
-        return await self._disks.touch(root, partial(describe_checkpoints, root), ANSWER_WITHIN)
+        job = self._find(ref)
+        root, verified = job.submission.checkpoint_dir, load_verified(self._state, job.id)
+        return await self._disks.touch(root, partial(describe_checkpoints, root, verified), ANSWER_WITHIN)
 
     def events(self, after: int, ref: str | None = None) -> list[StoredEvent]:
         return self._loop.journal.load_events(after, self._find(ref).id if ref is not None else None)
@@ -187,12 +204,6 @@ class Service:
 
     def _find(self, ref: str) -> Job:
         return find_job(self._loop.jobs, ref)
-
-    def _ask_save(self, job: Job) -> None:
-        if job.link is None or job.status is None or job.status.step is None:
-            why = "Its script has not reported a step through `perdure`, or it is not running now."
-            raise WrongState(f"Job {job.id} cannot be asked to save.", why, "`perdure show` says what it is doing.")
-        job.link.ask_save()
 
     def _refuse_shared_checkpoints(self, submission: Submission, survey: Survey) -> None:
         """Two writers on one checkpoint directory must be impossible."""
@@ -233,6 +244,13 @@ class Service:
         log = log_of(self._state.output(job.id, job.number)) if job.number else None
         place = Place(workdir=job.submission.workdir, checkpoint_dir=str(job.submission.checkpoint_dir), log=log)
         return describe_job(job.record, self._loop.observe(job), place, self._clock())
+
+
+def _find_saving_link(job: Job) -> KeeperLink:
+    if job.link is None or job.status is None or job.status.step is None:
+        why = "Its script has not reported a step through `perdure`, or it is not running now."
+        raise WrongState(f"Job {job.id} cannot be asked to save.", why, "`perdure show` says what it is doing.")
+    return job.link
 
 
 def _is_fulfilled(record: JobRecord, wish: Ask) -> bool:

@@ -27,7 +27,7 @@ def command(settings: Settings, where: str, *, as_json: bool) -> None:
     """List the checkpoints of a job, or those in a directory, newest first.
 
     DIR needs no daemon: it is what has a slash in it, or is there and is no job. VALID says that the commit, the
-    manifest and the sizes agree; `perdure verify PATH` reads every byte.
+    manifest and the sizes agree, VERIFIED when the daemon last read every byte; `perdure verify PATH` does it now.
     """
     checkpoints, root = _find(settings, where)
     if as_json:
@@ -65,17 +65,19 @@ def _list_directory(where: str) -> list[Checkpoint]:
 
 def format_checkpoints(checkpoints: Sequence[Checkpoint], now: float) -> list[str]:
     """One row a checkpoint. Never cut to the terminal: half a path is of no use."""
-    rows = [header("STEP", "SIZE", "AGE", "VALID", "HEALTHY", "PATH")]
+    rows = [header("STEP", "SIZE", "AGE", "VALID", "VERIFIED", "HEALTHY", "PATH")]
     rows += [_describe(each, now) for each in checkpoints]
     return format_table(rows)
 
 
 def _describe(checkpoint: Checkpoint, now: float) -> list[Cell]:
+    verified_at = checkpoint["verified_at"]
     return [
         Cell(str(checkpoint["step"])),
         Cell(human_size(checkpoint["bytes"])),
         Cell(format_age(parse_time(checkpoint["committed_at"]), now)),
         _VALID[checkpoint["valid"]],
+        Cell(format_age(parse_time(verified_at), now) if verified_at is not None else "-"),
         _VALID[checkpoint["healthy"]],
         Cell(checkpoint["path"]),
     ]

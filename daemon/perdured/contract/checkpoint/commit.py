@@ -19,7 +19,8 @@ RENAME_NOREPLACE the final name is claimed by an exclusive `mkdir` and COMMIT al
 Errors. Whatever fails before step 6 removes the temporary directory and goes up. An OSError after it takes the
 checkpoint away again, even if COMMIT is there: after a failed sync the page cache may show what the disk does not
 have, retention would count that as good, and delete an older one that is. An fsync that failed is never repeated; the
-next attempt writes new files. Nothing older is touched, on any path.
+next attempt writes new files. Nothing older is touched, on any path. A save that has a deadline and is late ends by the
+same road: the deadline is looked at before each chunk, and a last time before COMMIT.
 
 A kill leaves `.tmp-…`, or `step-…` without COMMIT. The former is swept by the next commit or retention, once its
 writer is dead. The latter stays: a directory without COMMIT may also be a copy under way from elsewhere, and unmarked
@@ -35,9 +36,10 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from perdured.contract import durable
 from perdured.contract.checkpoint.claims import claim_seq, find_highest_seq, release_claim, remove_claims_below
@@ -70,11 +72,14 @@ class Committed:
     seq: int
 
 
-def commit_checkpoint(root: Path, step: int, files: Files, facts: Facts) -> Committed:
+def commit_checkpoint(
+    root: Path, step: int, files: Files, facts: Facts, check: Callable[[], None] = lambda: None
+) -> Committed:
     """Write a checkpoint of `files` below `root`; when this returns, no crash can take it back.
 
     `files` maps names (`a.bin`, `sub/b.bin`) to their bytes in order, in buffers of any size, or to an image of the
-    whole. Each iterable is read once, so a caller that tries again after an error makes new ones.
+    whole. Each iterable is read once, so a caller that tries again after an error makes new ones. `check` is called
+    before each chunk and, last, before COMMIT: an OSError that it raises, such as `deadline.TooLate`, ends the commit.
 
     Errors: ValueError for a name, a step or facts that no manifest can hold, before anything is written; OSError for
     what the file system says, after the partial checkpoint was removed.
@@ -87,8 +92,8 @@ def commit_checkpoint(root: Path, step: int, files: Files, facts: Facts) -> Comm
     try:
         name = CheckpointName(step, claim.seq)
         path = root / format_name(name)
-        digest = _write_and_rename(path, name, files, facts)
-        _seal(path, claim.seq, digest)
+        digest = _write_and_rename(path, name, _Content(files, facts, check))
+        _seal(path, claim.seq, digest, check)
         remove_claims_below(root, claim.seq)
     finally:
         release_claim(claim)
@@ -102,14 +107,21 @@ def _prepare_root(root: Path) -> None:
     sweep(root)  # the room may be needed
 
 
-def _write_and_rename(path: Path, name: CheckpointName, files: Files, facts: Facts) -> str:
+class _Content(NamedTuple):
+    files: Files
+    facts: Facts
+    check: Callable[[], None]
+
+
+def _write_and_rename(path: Path, name: CheckpointName, content: _Content) -> str:
     """Steps 3 to 6. Returns the SHA-256 of the manifest."""
+    files, facts, check = content
     temporary = path.with_name(format_temporary(name.seq, durable.make_token()))
     os.mkdir(temporary, 0o755)
     try:
         for directory in sorted(parents_of(files)):
             os.mkdir(temporary / directory, 0o755)
-        entries = tuple(_write_payload(temporary, file, files[file]) for file in files)
+        entries = tuple(_write_payload(temporary, file, files[file], check) for file in files)
         manifest = format_manifest(Manifest(name.step, name.seq, facts, entries))
         durable.create_file(temporary / MANIFEST, [manifest])
         for directory in sorted(parents_of(files), reverse=True):
@@ -123,16 +135,17 @@ def _write_and_rename(path: Path, name: CheckpointName, files: Files, facts: Fac
     return hashlib.sha256(manifest).hexdigest()
 
 
-def _write_payload(directory: Path, name: str, source: Source) -> FileEntry:
-    copied = copy_file(directory / name, source)
+def _write_payload(directory: Path, name: str, source: Source, check: Callable[[], None]) -> FileEntry:
+    copied = copy_file(directory / name, source, check)
     return FileEntry(name, copied.length, copied.checksums)
 
 
-def _seal(path: Path, seq: int, manifest_sha256: str) -> None:
+def _seal(path: Path, seq: int, manifest_sha256: str, check: Callable[[], None]) -> None:
     """Steps 7 and 8."""
     fields = {"format": FORMAT_VERSION, "seq": seq, "manifest_sha256": manifest_sha256}
     try:
         durable.fsync_directory(path.parent)
+        check()
         durable.write_file(path / COMMIT, json.dumps(fields).encode("ascii") + b"\n")
     except OSError:
         _withdraw(path)

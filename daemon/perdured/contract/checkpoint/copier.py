@@ -53,9 +53,12 @@ class Copied(NamedTuple):
     """A CRC-32 in hex for each chunk."""
 
 
-def copy_file(path: os.PathLike[str], source: Source) -> Copied:
-    """Create the file exclusively, write it and sync it; its name is not durable yet. Errors: OSError, the source's."""
-    copier = _Copier()
+def copy_file(path: os.PathLike[str], source: Source, check: Callable[[], None] = lambda: None) -> Copied:
+    """Create the file exclusively, write it and sync it; its name is not durable yet. Errors: OSError, the source's.
+
+    `check` is called before each chunk, and what it raises ends the copy.
+    """
+    copier = _Copier(check)
     durable.create_filled(path, lambda descriptor: copier.copy(descriptor, source))
     return copier.sum_up()
 
@@ -68,7 +71,8 @@ class _Taken(NamedTuple):
 class _Copier:
     """Each chunk is noted by the one thread that has it; nothing is read before all have stopped."""
 
-    def __init__(self) -> None:
+    def __init__(self, check: Callable[[], None]) -> None:
+        self._check = check
         self._taken: dict[int, _Taken] = {}
         """By the number of the chunk."""
 
@@ -93,6 +97,7 @@ class _Copier:
         _Crew(self, descriptor, pool).work(itertools.chain((first, second), chunks))
 
     def _take(self, number: int, chunk: _Chunk) -> None:
+        self._check()
         self._taken[number] = _Taken(chunk.content.nbytes, zlib.crc32(chunk.content))
 
     def write_chunk(self, descriptor: int, number: int, chunk: _Chunk) -> None:
