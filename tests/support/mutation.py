@@ -46,7 +46,7 @@ TARGETS = {
         ("contract/test_copier.py", *_COMMITS),
         "test_copier or several or O_DIRECT and not kernel_sees",
     ),
-    "holding": Target(_CONTRACT + "holding", ("state/test_ground.py",)),
+    "holding": Target("perdured.contract.holding", ("contract/test_holding.py", "state/test_ground.py")),
     "arena": Target(
         _CONTRACT + "arena",
         ("contract/test_arena.py", "durability/test_arena_stores.py", "durability/test_keeper_memory.py"),
