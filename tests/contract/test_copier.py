@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import os
@@ -64,6 +65,13 @@ def test_a_file_of_any_length_ends_where_it_ends(length: int, tmp_path: Path) ->
     content = os.urandom(length)
     _check(tmp_path / "gathered", [content[:700], content[700:]], content)
     _check(tmp_path / "image", make_image(content), content)
+
+
+def test_a_buffer_with_a_zero_in_its_shape_is_empty(tmp_path: Path) -> None:
+    """As a tensor without elements has; memory of no bytes cannot be seen as bytes."""
+    empty = memoryview((ctypes.c_char * 3 * 0)())
+    assert empty.shape == (0, 3)
+    _check(tmp_path / "a", [b"x", empty, b"y" * 2 * SMALL], b"x" + b"y" * 2 * SMALL)
 
 
 def test_each_buffer_is_done_with_before_the_next_is_asked_for(tmp_path: Path) -> None:
