@@ -5,7 +5,7 @@ in a DCP directory; safetensors and torch.save's old format have lengths alone, 
 seen. The pickle in a DCP directory's `.metadata` is read opcode by opcode, for the files and lengths that it names.
 """
 
-from .judge import judge
+from .judge import is_known_folder, judge
 from .judged import Judged, Problem
 
-__all__ = ["Judged", "Problem", "judge"]
+__all__ = ["Judged", "Problem", "is_known_folder", "judge"]

@@ -61,7 +61,7 @@ def _load_json(path: Path) -> dict[str, object]:
 
 
 def judge_dcp(folder: Path) -> Judged:
-    return Judged("DCP", tuple(_find_dcp_problems(folder)), has_checksums=True)
+    return Judged("DCP", tuple(dict.fromkeys(_find_dcp_problems(folder))), has_checksums=True)
 
 
 def _find_dcp_problems(folder: Path) -> Iterator[Problem]:

@@ -31,11 +31,27 @@ def _judge_file(path: Path) -> Judged:
     return Judged(None)
 
 
+def is_known_folder(path: Path) -> bool:
+    return _is_hugging_face(path) or _is_dcp(path)
+
+
+def _is_hugging_face(folder: Path) -> bool:
+    """By its name alone only where it is nobody else's: Accelerate's scripts name theirs the same, without a state."""
+    if (folder / TRAINER_STATE).exists():
+        return True
+    is_others = _is_dcp(folder) or (folder / "optimizer.bin").exists() or any(folder.glob("random_states_*.pkl"))
+    return _HUGGING_FACE.fullmatch(folder.name) is not None and not is_others
+
+
+def _is_dcp(folder: Path) -> bool:
+    return (folder / DCP_METADATA).exists() or any(folder.glob("*.distcp"))
+
+
 def _judge_folder(folder: Path) -> Judged:
-    if (folder / TRAINER_STATE).exists() or _HUGGING_FACE.fullmatch(folder.name):
+    if _is_hugging_face(folder):
         problems = [*find_hugging_face_problems(folder), *_find_broken_files(folder)]
         return Judged("Hugging Face", tuple(problems), find_step(folder))
-    if (folder / DCP_METADATA).exists() or any(folder.rglob("*.distcp")):
+    if _is_dcp(folder):
         return judge_dcp(folder)
     return Judged(None)
 

@@ -110,10 +110,11 @@ class ForeignFiles:
         try:
             for found in reversed(self._find()):
                 judged = _try_to_judge(found.path)
-                if judged is not None and judged.kind is not None and not judged.is_broken:
+                if judged is None or judged.kind is None:
+                    return []  # of which nothing can be said
+                if not judged.is_broken:
                     return [_set_aside(each.path, why.summarize()) for each, why in broken]
-                if judged is not None and judged.is_broken:
-                    broken.append((found, judged))
+                broken.append((found, judged))
         except OSError as error:
             _log.warning("broken files of job %s could not be set aside: %s", self._job, error)
         return []
