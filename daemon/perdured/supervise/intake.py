@@ -21,6 +21,7 @@ from perdured.disks import Disks
 from perdured.watching import Watcher
 
 from .foreign import ForeignFiles, Moved
+from .ground import Rivals, find_fault
 from .job import Job
 
 
@@ -44,13 +45,16 @@ class Intake:
             look = partial(files.commit_new_ones, number, self._clock(), is_over=is_over)
             await self._disks.touch(job.submission.checkpoint_dir, look)
 
-    async def prepare_start(self, job: Job) -> tuple[Event, ...]:
-        """Nobody writes: what is finished is committed, and what is broken is set aside."""
+    async def prepare_start(self, job: Job, rivals: Rivals) -> tuple[Event, ...]:
+        """Where nobody writes, what is finished is committed, and what is broken is set aside."""
         files = self._find_files(job)
         if files is None:
             return ()
+        root = job.submission.checkpoint_dir
+        if await self._disks.touch(root, partial(find_fault, job.submission, rivals)) is not None:
+            return ()  # no start follows; and whoever writes there may have his own files in the same place
         look = partial(files.commit_new_ones, job.number or 0, self._clock(), is_over=True)
-        await self._disks.touch(job.submission.checkpoint_dir, look)
+        await self._disks.touch(root, look)
         moved = await self._disks.touch(files.directory, files.set_broken_ones_aside)
         return tuple(_describe(each) for each in moved)
 

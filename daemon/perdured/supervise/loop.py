@@ -143,7 +143,7 @@ class Loop:
             self._save(job, decision.record, decision.events)
         for action in decision.actions:
             if isinstance(action, Launch):
-                self.journal.tell(job, await self._intake.prepare_start(job))
+                self.journal.tell(job, await self._intake.prepare_start(job, self._find_rivals(job)))
             await self._effects.perform(job, action)
 
     def _save(self, job: Job, record: JobRecord, events: Iterable[Event]) -> None:
