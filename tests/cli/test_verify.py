@@ -279,3 +279,17 @@ def test_export_makes_no_directory(tmp_path: Path, capsys: pytest.CaptureFixture
     assert export_all(tmp_path / "run", tmp_path / "nowhere" / "o.safetensors") == 2
     assert "does not exist" in capsys.readouterr().err
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_folder_of_another_library_is_judged_as_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And what could not be checked is said."""
+    folder = tmp_path / "checkpoint-5"
+    folder.mkdir()
+    (folder / "trainer_state.json").write_text('{"global_step": 5}')
+    (folder / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
+    note = "Hugging Face: it has no checksums, so only its structure was checked"
+    assert verify(folder, capsys) == (0, f"valid  {folder}\n  {note}\n")
+    (folder / "trainer_state.json").unlink()
+    status, out = verify(folder, capsys)
+    assert status == 1
+    assert "trainer_state.json is missing" in out

@@ -11,9 +11,10 @@ import pytest
 
 from perdured.contract.checkpoint.store import list_checkpoints
 from perdured.contract.checkpoint.verify import verify_checkpoint
+from perdured.formats import Judged, judge
 from perdured.state.submission import Submission
 from perdured.supervise import foreign
-from perdured.supervise.foreign import QUIET, ForeignFiles, is_finished, parse_step
+from perdured.supervise.foreign import QUIET, ForeignFiles, parse_step
 from support.disk_jobs import make_submission
 
 THEN = 1_600_000_000.0
@@ -27,6 +28,12 @@ def submission_for(workdir: Path, pattern: str, keep: int = 5) -> Submission:
 
 def foreign_files(workdir: Path, pattern: str, keep: int = 5) -> ForeignFiles:
     return ForeignFiles(submission_for(workdir, pattern, keep), "job")
+
+
+def is_finished(path: Path, now: float) -> bool:
+    if not path.exists():
+        return False
+    return foreign.is_finished(path, judge(path), is_quiet=now - path.stat().st_mtime > QUIET)
 
 
 def write_zip(path: Path, content: bytes = b"tensors" * 100, *, at: float = THEN) -> bytes:
@@ -100,6 +107,9 @@ def test_an_empty_file_is_not_finished_and_a_missing_one_neither(tmp_path: Path)
 @pytest.mark.parametrize(
     ("name", "step"),
     [
+        ("epoch=3-step=1500-v1.ckpt", 1500),
+        ("epoch=9-val_loss=0.25.ckpt", 9),
+        ("checkpoint-500", 500),
         ("ckpt-001200.pt", 1200),
         ("epoch=3-step=1500.ckpt", 1500),
         ("model.v2.pt", 2),
@@ -204,14 +214,13 @@ def test_what_vanishes_meanwhile_is_passed_over(tmp_path: Path, monkeypatch: pyt
     """Programs delete their old files; the one that is there is taken."""
     for number in (1, 2):
         write_zip(tmp_path / f"c-{number}.pt")
-    finished = foreign.is_finished
 
-    def look(path: Path, now: float) -> bool:
-        is_whole = finished(path, now)
+    def look(path: Path) -> Judged:
+        judged = judge(path)
         (tmp_path / "c-1.pt").unlink(missing_ok=True)
-        return is_whole
+        return judged
 
-    monkeypatch.setattr(foreign, "is_finished", look)
+    monkeypatch.setattr(foreign, "judge", look)
     assert foreign_files(tmp_path, "c-*.pt").commit_new_ones(1, LATER) == 1
     assert set(committed(tmp_path)) == {2}
 

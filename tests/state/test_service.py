@@ -17,6 +17,7 @@ from typing import NoReturn
 import pytest
 
 from perdured.clock import start_clock
+from perdured.core.observation import Absent
 from perdured.core.record import JobRecord, Wish
 from perdured.errors import AmbiguousJob, BadUsage, NoSuchJob, WrongState
 from perdured.keeper import records
@@ -325,7 +326,7 @@ def test_one_step_is_told_safe_once(home: Home, tmp_path: Path) -> None:
         for step in (80, 80, 90):
             commit(job.submission.checkpoint_dir, step)
             job.is_newest_stale = True
-            await service._loop._refresh_checkpoints(job)
+            await service._loop._refresh_checkpoints(job, Absent())
         told = [stored.event.text for stored in service.events(0, "job") if stored.event.kind == "checkpoint"]
         assert told == ["step 80 is safe", "step 90 is safe"]
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from perdured.contract.checkpoint.layout import COMMIT, MANIFEST, parse_name
 from perdured.contract.checkpoint.verify import verify_checkpoint
 from perdured.errors import BadUsage, PerdureError
+from perdured.formats import is_known_folder, judge
 
 UNHEALTHY = "saved with a loss that was not finite; nobody resumes from it"
 
-_ZIP_MAGIC = b"PK"
 _ARCHIVE_SUFFIXES = (".pth", ".pt", ".ckpt", ".zip")
 """What torch.save writes; a broken one may not even look like an archive any more."""
 
@@ -32,6 +29,8 @@ class Finding(NamedTuple):
     """It could not be judged, for want of a permission or of a newer Perdure; nothing says that it is broken."""
     healthy: bool | None = None
     """Whether its loss was finite; None where nothing says so."""
+    note: str | None = None
+    """What could not be checked."""
 
     @property
     def is_valid(self) -> bool:
@@ -49,13 +48,19 @@ def find_targets(path: Path) -> list[Path]:
     if not path.is_dir():
         why = "It is neither a file nor a directory."
         raise BadUsage(f"There is no checkpoint at {path}.", why, "Give a checkpoint or a file of one.")
-    if parse_name(path.name) or (path / COMMIT).exists() or (path / MANIFEST).exists():
+    if _is_ours(path):
         return [path]
+    if is_known_folder(path):
+        return [_find_committed(path) or path]
     named = [(name, each) for each in path.iterdir() if (name := parse_name(each.name)) and each.is_dir()]
     if not named:
         why = "It is neither a checkpoint nor a directory of some."
         raise BadUsage(f"There is no checkpoint in {path}.", why, "`perdure checkpoints JOB` says where they are.")
     return [each for _, each in sorted(named, reverse=True)]
+
+
+def _is_ours(path: Path) -> bool:
+    return parse_name(path.name) is not None or (path / COMMIT).exists() or (path / MANIFEST).exists()
 
 
 def _find_committed(path: Path) -> Path | None:
@@ -70,9 +75,9 @@ def _find_committed(path: Path) -> Path | None:
 
 
 def verify_target(path: Path) -> Finding:
-    """Every byte of a checkpoint directory, or of an archive that torch.save wrote."""
-    if path.is_file():
-        return Finding(path, None, tuple(check_archive(path)))
+    """Every byte of a checkpoint directory, or what the format of another library can show."""
+    if path.is_file() or not _is_ours(path):
+        return _verify_foreign(path)
     verdict = verify_checkpoint(path)
     problems = tuple((problem.file, problem.what) for problem in verdict.problems)
     manifest = verdict.manifest
@@ -81,18 +86,13 @@ def verify_target(path: Path) -> Finding:
     return Finding(path, manifest.step, problems, verdict.is_unknown, manifest.facts.healthy)
 
 
-def check_archive(path: Path) -> Iterator[tuple[str, str]]:
-    """torch.save's files are zip archives, whose members carry a CRC-32 each."""
-    with path.open("rb") as file:
-        is_archive = file.read(2) == _ZIP_MAGIC
-    if not is_archive and path.suffix not in _ARCHIVE_SUFFIXES:
-        todo = "Only checkpoints of Perdure and files of torch.save carry checksums."
-        raise BadUsage(f"{path} cannot be verified.", "It is no file of a kind that Perdure knows.", todo)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            broken = archive.testzip()
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        yield path.name, f"is cut short, or no archive of torch.save: {error}"
-        return
-    if broken is not None:
-        yield path.name, f"has other bytes than were written, in its part {broken}"
+def _verify_foreign(path: Path) -> Finding:
+    """What another library wrote. Its format says how much can be said."""
+    judged = judge(path)
+    if judged.kind is None and path.suffix in _ARCHIVE_SUFFIXES:
+        return Finding(path, None, ((path.name, "is cut short, or no archive of torch.save"),))
+    if judged.kind is None:
+        todo = "Known are checkpoints of Perdure, torch.save, Lightning, Hugging Face and DCP, and safetensors."
+        raise BadUsage(f"{path} cannot be verified.", "It is of no kind that Perdure knows.", todo)
+    note = None if judged.has_checksums else f"{judged.kind}: it has no checksums, so only its structure was checked"
+    return Finding(path, judged.step, judged.problems, note=note)

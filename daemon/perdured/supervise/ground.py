@@ -202,11 +202,15 @@ def _describe_past(record: JobRecord) -> str:
 
 
 def _payload(choice: Choice | None) -> Path | None:
-    """What `{checkpoint}` stands for: the one payload file, or the directory where there are several."""
+    """What `{checkpoint}` stands for: the one payload file or folder, or the checkpoint where there are several."""
     if choice is None or choice.chosen is None or choice.manifest is None:
         return None
     files = choice.manifest.files
-    return choice.chosen.path / files[0].name if len(files) == 1 else choice.chosen.path
+    if len(files) == 1:
+        return choice.chosen.path / files[0].name
+    folders = {file.name.partition("/")[0] for file in files}
+    is_folder = len(folders) == 1 and all("/" in file.name for file in files)
+    return choice.chosen.path / folders.pop() if is_folder else choice.chosen.path
 
 
 def _refuse(why: str, cause: Cause = Cause.REFUSED) -> Refused:

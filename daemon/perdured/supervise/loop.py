@@ -18,9 +18,10 @@ from functools import partial
 from pathlib import Path
 
 from perdured.clock import Clock
+from perdured.core.actions import Launch
 from perdured.core.decide import Decision, decide
 from perdured.core.events import Event
-from perdured.core.observation import CheckpointSeen, Ended, Held, Lost, Observation
+from perdured.core.observation import AttemptSeen, CheckpointSeen, Ended, Held, Lost, Observation
 from perdured.core.record import JobRecord, Wish
 from perdured.disks import Disks
 from perdured.errors import DiskSilent
@@ -28,12 +29,11 @@ from perdured.processes import KeeperStatus, KernelLog, NotOurs, connect_keeper,
 from perdured.state.beside import save_rest
 from perdured.state.paths import StateDir
 from perdured.state.registry import Registry
-from perdured.watching import Watcher
 
 from .effects import Effects
 from .evidence import add_evidence
-from .foreign import ForeignFiles
 from .ground import Rivals
+from .intake import Intake
 from .job import Job
 from .journal import Journal
 from .observe import observe, observe_newest_checkpoint
@@ -61,11 +61,10 @@ class Loop:
         self._clock = clock
         self._disks = disks
         self._effects = Effects(state, registry, self.journal.tell, clock, disks, self._find_rivals)
-        self._watcher = Watcher()
+        self._intake = Intake(clock, disks, self._look_for_checkpoints)
         self._kernel_log = KernelLog()
         self._scrubber = Scrubber(state, self.jobs, self.journal, clock, disks)
         self._scrubbing: asyncio.Task[None] | None = None
-        self._foreign: dict[str, ForeignFiles] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def begin_to_scrub(self) -> None:
@@ -87,7 +86,7 @@ class Loop:
         for job in self.jobs.values():
             if job.link is not None:
                 job.link.close()
-        self._watcher.close()
+        self._intake.close()
         self._kernel_log.close()
 
     def observe(self, job: Job) -> Observation:
@@ -116,6 +115,7 @@ class Loop:
                 wake_at = self._clock() + AFTER_ERROR
             if not job.is_forgotten:
                 await self._sleep(job, wake_at)
+        self._intake.forget(job)
         self.jobs.pop(job.id, None)
         self._tasks.pop(job.id, None)
 
@@ -130,14 +130,15 @@ class Loop:
             decision = decide(job.submission.spec, before, seen, self._clock())
             await self._carry_out(job, decision)
             if decision.record == before:
-                return _earliest(decision.wake_at, self._clock() + RECHECK if silent is not None else None)
+                recheck_at = self._clock() + RECHECK if silent is not None else None
+                return _earliest(decision.wake_at, recheck_at, self._intake.look_again_at(job))
         return None
 
     async def _look(self, job: Job) -> Observation:
         """The attempt first, then the checkpoints: what it committed before its end is never missed."""
         seen = self.observe(job)
         job.is_newest_stale |= job.is_under_way and not isinstance(seen.attempt, Held)
-        await self._refresh_checkpoints(job)
+        await self._refresh_checkpoints(job, seen.attempt)
         attempt = seen.attempt
         if isinstance(attempt, Ended | Lost):
             directory, read = job.attempt_dir(self._state), self._kernel_log.read_telling_lines
@@ -148,6 +149,8 @@ class Loop:
         if decision.record != job.record or decision.events:
             self._save(job, decision.record, decision.events)
         for action in decision.actions:
+            if isinstance(action, Launch):
+                self.journal.tell(job, await self._intake.prepare_start(job, self._find_rivals(job)))
             await self._effects.perform(job, action)
 
     def _save(self, job: Job, record: JobRecord, events: Iterable[Event]) -> None:
@@ -192,7 +195,6 @@ class Loop:
             return False
         except OSError:
             return False
-        await self._watch_foreign_files(job)
         return True
 
     def _take_status(self, job: Job, status: KeeperStatus) -> None:
@@ -214,14 +216,14 @@ class Loop:
         job.is_newest_stale = True
         job.wake.set()
 
-    async def _refresh_checkpoints(self, job: Job) -> None:
+    async def _refresh_checkpoints(self, job: Job, attempt: AttemptSeen) -> None:
         """Reads the newest checkpoint again, where something said that there may be another."""
         if not job.is_newest_stale:
             return
         job.is_newest_stale = False
         before = job.newest
         try:
-            job.root, job.newest = await self._read_checkpoints(job)
+            job.root, job.newest = await self._read_checkpoints(job, attempt)
         except DiskSilent as error:
             _log.warning("job %s: %s Its attempt goes on; looking again", job.id, error.what)
             job.is_newest_stale = True
@@ -230,29 +232,13 @@ class Loop:
                 job, [Event(kind="checkpoint", text=f"step {job.newest.step} is safe", step=job.newest.step)]
             )
 
-    async def _read_checkpoints(self, job: Job) -> tuple[str, CheckpointSeen | None]:
+    async def _read_checkpoints(self, job: Job, attempt: AttemptSeen) -> tuple[str, CheckpointSeen | None]:
         """While a keeper holds the attempt, a stop must get through, whatever its disk does; else nothing can follow
         but what needs the disk."""
-        root, suspects, now = job.submission.checkpoint_dir, job.record.suspects, self._clock()
-        foreign, number = self._foreign.get(job.id), job.number or 0
-        if foreign is not None:
-            await self._disks.touch(root, partial(foreign.commit_new_ones, number, now))
+        root, suspects = job.submission.checkpoint_dir, job.record.suspects
+        await self._intake.take_in(job, attempt)
         look = partial(_find_newest, root, suspects)
         return await self._disks.touch(root, look, SILENT if job.link is not None else None)
-
-    async def _watch_foreign_files(self, job: Job) -> None:
-        """Programs that write their own files: what matches the spec's pattern is committed when it is finished."""
-        if job.submission.spec.checkpoint.pattern is None:
-            return
-        loop, root = asyncio.get_running_loop(), job.submission.checkpoint_dir
-        if job.id not in self._foreign:
-            self._foreign[job.id] = await self._disks.touch(root, partial(ForeignFiles, job.submission, job.id))
-        directory = self._foreign[job.id].directory
-
-        def look() -> None:
-            loop.call_soon_threadsafe(self._look_for_checkpoints, job)
-
-        await self._disks.touch(directory, partial(self._watcher.watch, directory, look))
 
     def _look_for_checkpoints(self, job: Job) -> None:
         job.is_newest_stale = True

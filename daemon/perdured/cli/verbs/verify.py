@@ -20,8 +20,9 @@ _BROKEN = 1
 def command(path: Path, *, as_json: bool) -> int:
     """Check every byte of a checkpoint: exit 0 when it is whole, 1 when it is not, saying which file is wrong.
 
-    PATH is a checkpoint, a directory of checkpoints, or a file that torch.save or perdure.save wrote. One that is whole
-    and was saved with a loss that was not finite is called unhealthy.
+    PATH is a checkpoint, a directory of checkpoints, or what another library wrote: a file of torch.save, Lightning or
+    safetensors, a folder of Hugging Face or DCP; of what has no checksums the structure is checked, and it says so.
+    One that is whole and was saved with a loss that was not finite is called unhealthy.
     """
     findings = []
     for target in find_targets(path):
@@ -42,6 +43,7 @@ def format_finding(finding: Finding) -> str:
     """One line, and one more for each problem."""
     if finding.is_valid:
         line = f"{paint(Cell('valid', 'green'))}  {finding.path}"
+        line += f"\n  {finding.note}" if finding.note else ""
         return f"{line}\n  {paint(Cell('unhealthy', 'yellow'))}: {UNHEALTHY}" if finding.healthy is False else line
     word = Cell("unknown", "yellow") if finding.is_unknown else Cell("broken", "bright_red")
     problems = [f"  {clean(file)} {clean(what)}" for file, what in finding.problems]
@@ -54,6 +56,7 @@ def _describe(finding: Finding) -> dict[str, object]:
         "step": finding.step,
         "valid": None if finding.is_unknown else finding.is_valid,
         "healthy": finding.healthy,
+        "note": finding.note,
         "problems": [{"file": file, "what": what} for file, what in finding.problems],
     }
 
