@@ -21,6 +21,8 @@ class Settings(NamedTuple):
     root: Path
     uses_memory: bool
     """Whether snapshots are kept in memory; the spec's `checkpoint.memory`."""
+    skipped_batches: int = 0
+    """How many batches are passed over after the start; the spec's `health.skip_batches`."""
 
 
 def load_settings(every: str | None, keep: int | None, directory: str | os.PathLike[str] | None) -> Settings:
@@ -31,6 +33,7 @@ def load_settings(every: str | None, keep: int | None, directory: str | os.PathL
         load_keep(keep),
         Path(os.path.abspath(wanted)),
         os.environ.get(environment.CHECKPOINT_MEMORY, "1") != "0",
+        _load_skipped(),
     )
 
 
@@ -48,3 +51,8 @@ def load_keep(keep: int | None) -> int:
     if not str(wanted).isdecimal() or int(wanted) < 1:
         raise Misuse("keep=… is not understood", f"{wanted!r} is no number of checkpoints", "Say keep=3.")
     return int(wanted)
+
+
+def _load_skipped() -> int:
+    text = os.environ.get(environment.SKIP_BATCHES, "0")
+    return int(text) if text.isdecimal() else 0

@@ -15,6 +15,9 @@ CHECKPOINT_EVERY = "PERDURE_CHECKPOINT_EVERY"
 CHECKPOINT_KEEP = "PERDURE_CHECKPOINT_KEEP"
 CHECKPOINT_MEMORY = "PERDURE_CHECKPOINT_MEMORY"
 
+# Set after a loss that was not finite, where the spec says so: `perdure.Run` passes over as many batches.
+SKIP_BATCHES = "PERDURE_SKIP_BATCHES"
+
 # Marks every process of an attempt, so that what is left of one whose keeper is gone can be told from strangers.
 ATTEMPT_NONCE = "PERDURE_ATTEMPT_NONCE"
 
@@ -31,6 +34,7 @@ ATTEMPT_VARIABLES = (
     CHECKPOINT_EVERY,
     CHECKPOINT_KEEP,
     CHECKPOINT_MEMORY,
+    SKIP_BATCHES,
     ATTEMPT_NONCE,
 )
 

@@ -19,6 +19,7 @@ from pydantic import Field
 
 from .cause import Cause
 from .evidence import Evidence
+from .pace import Pace, Unhealthy, Watch, WatchKind
 from .value import Value
 
 
@@ -41,6 +42,13 @@ class Exit(Value):
     """The last step that it reported."""
 
 
+class Trouble(Value):
+    """What ails a job that runs. Its kind is the reason of the stop that follows."""
+
+    kind: Literal["hang", "non_finite"]
+    why: str
+
+
 class Absent(Value):
     kind: Literal["absent"] = "absent"
 
@@ -52,6 +60,8 @@ class Held(Value):
     saving: bool = False
     stop_reason: str | None = None
     """Set once the keeper has accepted a stop."""
+    trouble: Trouble | None = None
+    """What `decide` found to be wrong with it, from its vital signs."""
 
 
 class Ended(Value):
@@ -112,6 +122,17 @@ class GroundSeen(Value):
     fault: Refused | None = None
 
 
+class Vitals(Value):
+    """The signs of life of the attempt under way."""
+
+    pace: Pace | None = None
+    """What its keeper tells; None where the job tells no steps."""
+    unhealthy: Unhealthy | None = None
+    at: float = 0.0
+    """When it was looked (CLOCK_MONOTONIC)."""
+    watches: dict[WatchKind, Watch] = Field(default_factory=dict)
+
+
 class Observation(Value):
     attempt: AttemptSeen = Absent()
     step: int | None = None
@@ -125,3 +146,4 @@ class Observation(Value):
     """That checkpoint's path."""
     ground: GroundSeen | None = None
     """The last probe; None before the first of this life of the daemon."""
+    vitals: Vitals = Vitals()

@@ -4,6 +4,7 @@ start_keeper       the launch protocol: nothing runs that is not recorded
 observe_attempt    what an attempt's directory and the kernel say about it
 connect_keeper     a proven connection to a living keeper
 perform_clean, signal_orphan, wait_orphan     for an attempt whose keeper is gone
+is_paused, sample_shape, dump_stacks          what the processes of an attempt are doing
 KernelLog               what the kernel's log says of deaths and GPU faults
 """
 
@@ -12,6 +13,7 @@ from .launch import DirectoryInUse, KeeperFailed, Order, start_keeper
 from .link import KeeperLink, KeeperStatus, NotOurs, connect_keeper
 from .observe import observe_attempt
 from .orphan import NotClean, StillHeld, perform_clean, signal_orphan, wait_orphan
+from .stacks import Teller, dump_stacks, is_paused, sample_shape
 
 __all__ = [
     "DirectoryInUse",
@@ -23,9 +25,13 @@ __all__ = [
     "NotOurs",
     "Order",
     "StillHeld",
+    "Teller",
     "connect_keeper",
+    "dump_stacks",
+    "is_paused",
     "observe_attempt",
     "perform_clean",
+    "sample_shape",
     "signal_orphan",
     "start_keeper",
     "wait_orphan",

@@ -22,10 +22,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from perdured.contract import messages, sockets
 from perdured.core.observation import Exit
+from perdured.core.pace import Pace, Unhealthy
 from perdured.errors import PerdureError
 from perdured.keeper import records, talk
 from perdured.keeper.clients import read_peer
@@ -40,6 +41,7 @@ HANDSHAKE_CEILING = 2.0
 _DEATH_CEILING = 1.0
 """Seconds to wait for a keeper that has hung up to be gone: only then its lock is surely free."""
 _LINE_LIMIT = 1 << 20
+V = TypeVar("V", Pace, Unhealthy)
 
 
 class NotOurs(PerdureError):
@@ -68,6 +70,10 @@ class KeeperStatus:
     saving: bool
     stop_reason: str | None
     exit: Exit | None
+    pace: Pace | None = None
+    unhealthy: Unhealthy | None = None
+    stacks: tuple[int, int] | None = None
+    """A process that writes its stacks on a signal: (pid, signal)."""
 
 
 OnStatus = Callable[[KeeperStatus], None]
@@ -127,6 +133,10 @@ class KeeperLink:
     def ask_save(self) -> None:
         self.send(type=messages.SAVE)
 
+    def ask_status(self) -> None:
+        """The next status will have been made after this, and after all that the job has said by now."""
+        self.send(type=messages.TELL)
+
     def close(self) -> None:
         """Hangs up. The keeper goes on; `on_gone` will not be called."""
         if self._listening is not None:
@@ -176,7 +186,7 @@ def parse_status(message: dict[str, object]) -> KeeperStatus:
     progress = take_optional(message, "progress", dict) or {}
     checkpoint = take_optional(message, "checkpoint", dict) or {}
     stop = take_optional(message, "stop", dict)
-    exit = take_optional(message, "exit", dict)
+    exit, stacks = take_optional(message, "exit", dict), take_optional(message, "stacks", dict)
     return KeeperStatus(
         leader_pid=take(take(message, "leader", dict), "pid", int),
         started_at=take(message, "started_at", float),
@@ -188,7 +198,15 @@ def parse_status(message: dict[str, object]) -> KeeperStatus:
         saving=take(message, "saving", bool),
         stop_reason=take(stop, "reason", str) if stop is not None else None,
         exit=make_exit(records.parse_exit(exit)) if exit is not None else None,
+        pace=_parse(Pace, message, "pace"),
+        unhealthy=_parse(Unhealthy, message, "unhealthy"),
+        stacks=(take(stacks, "pid", int), take(stacks, "signal", int)) if stacks is not None else None,
     )
+
+
+def _parse(kind: type[V], message: dict[str, object], name: str) -> V | None:
+    value = take_optional(message, name, dict)
+    return kind.model_validate(value) if value is not None else None
 
 
 def _prove_process(directory: Path, connection: socket.socket, run: RunRecord) -> int:

@@ -123,6 +123,9 @@ def prepare_ground(job: Job, launch: Launch, rivals: Rivals = MappingProxyType({
     events = tuple(_put_in_quarantine(path, verdict) for path, verdict in choice.rejected)
     if choice.chosen is None and choice.existed:
         return Prepared(_refuse_blind_start(root, choice, suspects), events)
+    if skipped := _count_skipped(launch, choice):
+        text = f"{skipped} batches are passed over: with them the loss was not finite any more"
+        events = (*events, Event(kind="note", text=text, attempt=launch.attempt))
     return Prepared(_describe_start(job, launch, choice), events)
 
 
@@ -169,6 +172,7 @@ def _describe_start(job: Job, launch: Launch, choice: Choice | None) -> Ground:
         environment.CHECKPOINT_EVERY: spec.checkpoint.every.as_text,
         environment.CHECKPOINT_KEEP: str(spec.checkpoint.keep),
         environment.CHECKPOINT_MEMORY: str(int(spec.checkpoint.memory)),
+        environment.SKIP_BATCHES: str(skipped) if (skipped := _count_skipped(launch, choice)) else None,
         environment.RESTART_REASON: launch.restart_reason,
         environment.RESUME_FROM: str(choice.chosen.path) if choice and choice.chosen else None,
         environment.RESUME_STEP: str(choice.chosen.step) if choice and choice.chosen else None,
@@ -176,6 +180,12 @@ def _describe_start(job: Job, launch: Launch, choice: Choice | None) -> Ground:
     inherited = {k: v for k, v in job.submission.env.items() if k not in environment.ATTEMPT_VARIABLES}
     args = tuple(word.replace("{checkpoint}", str(payload)) for word in spec.checkpoint.resume_args) if payload else ()
     return Ground(spec.command + args, inherited | {k: v for k, v in given.items() if v is not None})
+
+
+def _count_skipped(launch: Launch, choice: Choice | None) -> int:
+    """None of them where it goes on from another checkpoint than the one that they were counted from."""
+    chosen = str(choice.chosen.path) if choice is not None and choice.chosen is not None else None
+    return launch.skip.batches if launch.skip is not None and launch.skip.checkpoint == chosen else 0
 
 
 def _payload(choice: Choice | None) -> Path | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from perdured.core.observation import CheckpointSeen, GroundSeen, Refused
+from perdured.core.pace import Watch, WatchKind
 from perdured.core.record import JobRecord
 from perdured.processes import KeeperLink, KeeperStatus
 from perdured.state.paths import StateDir
@@ -31,6 +32,12 @@ class Job:
     """The attempt whose leader, an orphan, has been asked to end: by a signal, and one is enough."""
     ground: GroundSeen | None = None
     """What the last probe of the storage found."""
+    watches: dict[WatchKind, Watch] = field(default_factory=dict)
+    """What the looks at its signs of life add up to."""
+    shape: str | None = None
+    """Where its main thread was at the last look."""
+    is_word_awaited: bool = False
+    """The keeper was asked for its status: the next one is a reason to look again."""
     newest: CheckpointSeen | None = None
     is_newest_stale: bool = True
     is_forgotten: bool = False

@@ -17,7 +17,7 @@ from functools import partial
 from perdured.clock import Clock
 from perdured.core.decide import Decision, decide
 from perdured.core.events import Event
-from perdured.core.observation import Ended, Held, Lost, Observation
+from perdured.core.observation import Ended, Held, Lost, Observation, Vitals
 from perdured.core.record import JobRecord, Wish
 from perdured.processes import KeeperStatus, KernelLog, NotOurs, connect_keeper, observe_attempt
 from perdured.state.beside import save_rest
@@ -32,6 +32,7 @@ from .ground import Rivals
 from .job import Job
 from .journal import Journal
 from .observe import observe, observe_newest_checkpoint
+from .vitals import observe_vitals
 
 RECHECK = 1.0
 """Seconds until a keeper that holds its lock but does not answer is tried again."""
@@ -125,7 +126,8 @@ class Loop:
         if isinstance(attempt, Ended | Lost):
             directory, read = job.attempt_dir(self._state), self._kernel_log.read_telling_lines
             attempt = await asyncio.to_thread(add_evidence, attempt, directory, self._clock(), read)
-        return seen.model_copy(update={"checkpoint": job.newest, "attempt": attempt})
+        vitals = await asyncio.to_thread(observe_vitals, job, self._state) if job.link is not None else Vitals()
+        return seen.model_copy(update={"checkpoint": job.newest, "attempt": attempt, "vitals": vitals})
 
     async def _carry_out(self, job: Job, decision: Decision) -> None:
         if decision.record != job.record or decision.events:
@@ -183,12 +185,9 @@ class Loop:
         before, job.status = job.status, status
         if before is None or before.checkpoint_path != status.checkpoint_path:
             job.is_newest_stale = True
-        elif (before.leader_pid, before.stop_reason, before.saving) == (
-            status.leader_pid,
-            status.stop_reason,
-            status.saving,
-        ):
+        elif _tell_apart(before) == _tell_apart(status) and not job.is_word_awaited:
             return
+        job.is_word_awaited = False
         job.wake.set()
 
     def _lose_keeper(self, job: Job) -> None:
@@ -227,6 +226,12 @@ class Loop:
     def _look_for_checkpoints(self, job: Job) -> None:
         job.is_newest_stale = True
         job.wake.set()
+
+
+def _tell_apart(status: KeeperStatus) -> tuple[object, ...]:
+    """What another decision may follow from."""
+    phase = status.pace.phase if status.pace is not None else None
+    return (status.leader_pid, status.stop_reason, status.saving, phase, status.unhealthy)
 
 
 def _earliest(*times: float | None) -> float | None:
