@@ -60,6 +60,10 @@ class Held(Value):
     saving: bool = False
     stop_reason: str | None = None
     """Set once the keeper has accepted a stop."""
+    has_ended: bool = False
+    """Its leader has; its keeper waits for what is left."""
+    stuck: str | None = None
+    """What of that not even SIGKILL ends, in words."""
     trouble: Trouble | None = None
     """What `decide` found to be wrong with it, from its vital signs."""
 

@@ -127,12 +127,23 @@ def then_watch(c: Context) -> Decision:
     if seen.stop_reason is None:
         if isinstance(phase, Saving) and phase.why in OWN_REASONS:
             return Decision(c.record, (_stop(c, phase.why),), (), c.now + RECHECK)
+        if seen.has_ended:
+            return _wait_for_the_rest(c, seen)
         return _watch_signs(c, c.record.but(phase=Running(attempt=c.attempt), reason=say_running(c.attempt)))
     reason = say_saving(seen.stop_reason, _grace_of(c, seen.stop_reason))
     if isinstance(phase, Saving):
         return Decision(c.record.but(reason=reason))
     record = c.record.but(phase=Saving(attempt=c.attempt, why=seen.stop_reason, asked_at=c.now), reason=reason)
     return Decision(record, (), (tell(record, "saving"),))
+
+
+def _wait_for_the_rest(c: Context, seen: Held) -> Decision:
+    """Looked at now and then, and named: who waits for it spins on nothing."""
+    reason = f"attempt {c.attempt} has ended, and what it left behind is being cleared away"
+    if seen.stuck is not None:
+        reason = f"attempt {c.attempt} has ended, but {seen.stuck}: not even SIGKILL ends it before it wakes"
+    events = (Event(kind="note", text=reason, attempt=c.attempt),) if seen.stuck and c.record.reason != reason else ()
+    return Decision(c.record.but(reason=reason), (), events, c.now + RECHECK)
 
 
 def _watch_signs(c: Context, record: JobRecord) -> Decision:

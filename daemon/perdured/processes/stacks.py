@@ -26,7 +26,9 @@ from perdured.clock import read_uptime
 from perdured.contract import environment, messages
 from perdured.core.stack_text import find_shape
 from perdured.keeper import cgroup, records
-from perdured.keeper.identity import ProcessSeen, observe_process
+from perdured.keeper.identity import ProcessSeen
+
+from .belongings import list_processes
 
 MOST_PROCESSES = 32
 _MOST_THREADS = 16
@@ -46,11 +48,7 @@ class Teller(NamedTuple):
 
 def observe_tree(root: int) -> dict[int, ProcessSeen]:
     """The living processes that descend from `root`, itself first."""
-    seen: dict[int, ProcessSeen] = {}
-    for name in os.listdir("/proc"):
-        process = observe_process(int(name)) if name.isdigit() else None
-        if process is not None and process.is_alive:
-            seen[int(name)] = process
+    seen = dict(list_processes())
     chosen = [root] if root in seen else []
     for pid in chosen:
         chosen += [child for child, process in seen.items() if process.parent == pid]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -27,12 +28,15 @@ from perdured.core.cause import Cause
 from perdured.core.events import Event
 from perdured.core.observation import Refused
 from perdured.core.units import human_size
+from perdured.processes import wait_for_return
 from perdured.state.submission import Submission
 
 from .job import Job
 
 ROOM = 16 << 20
 """Bytes that must be free where checkpoints go: below this even a log line may fail."""
+RETURN_CEILING = 5.0
+"""Seconds in which the kernel and the driver take back what a dead attempt had."""
 PROBE = ".probe"
 """The file that a probe writes there."""
 _PROBE_BYTES = 1 << 20
@@ -111,7 +115,7 @@ def _cause_of(error: OSError) -> Cause:
 
 def prepare_ground(job: Job, launch: Launch, rivals: Rivals = MappingProxyType({})) -> Prepared:
     """Looks at the ground, chooses the checkpoint to resume from (hashing it whole), and says how to start."""
-    fault = find_fault(job.submission, rivals)
+    fault = find_fault(job.submission, rivals) or _find_unreturned(job)
     if fault is not None:
         return Prepared(fault)
     root = job.submission.checkpoint_dir
@@ -180,6 +184,11 @@ def _describe_start(job: Job, launch: Launch, choice: Choice | None) -> Ground:
     inherited = {k: v for k, v in job.submission.env.items() if k not in environment.ATTEMPT_VARIABLES}
     args = tuple(word.replace("{checkpoint}", str(payload)) for word in spec.checkpoint.resume_args) if payload else ()
     return Ground(spec.command + args, inherited | {k: v for k, v in given.items() if v is not None})
+
+
+def _find_unreturned(job: Job) -> Refused | None:
+    taken = wait_for_return(job.had, RETURN_CEILING, time.sleep)
+    return _refuse(f"{taken}; end it, or wait") if taken is not None else None
 
 
 def _count_skipped(launch: Launch, choice: Choice | None) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from perdured.core.observation import CheckpointSeen, GroundSeen, Refused
 from perdured.core.pace import Watch, WatchKind
 from perdured.core.record import JobRecord
-from perdured.processes import KeeperLink, KeeperStatus
+from perdured.processes import NOTHING, Belongings, KeeperLink, KeeperStatus
 from perdured.state.paths import StateDir
 from perdured.state.submission import Submission
 
@@ -36,6 +36,8 @@ class Job:
     """What the looks at its signs of life add up to."""
     shape: str | None = None
     """Where its main thread was at the last look."""
+    had: Belongings = NOTHING
+    """What the attempt was last seen to have that the next one may need."""
     is_word_awaited: bool = False
     """The keeper was asked for its status: the next one is a reason to look again."""
     newest: CheckpointSeen | None = None

@@ -19,7 +19,7 @@ from perdured.core.decide import Decision, decide
 from perdured.core.events import Event
 from perdured.core.observation import Ended, Held, Lost, Observation, Vitals
 from perdured.core.record import JobRecord, Wish
-from perdured.processes import KeeperStatus, KernelLog, NotOurs, connect_keeper, observe_attempt
+from perdured.processes import KeeperStatus, KernelLog, NotOurs, Surveyor, connect_keeper, observe_attempt
 from perdured.state.beside import save_rest
 from perdured.state.paths import StateDir
 from perdured.state.registry import Registry
@@ -32,7 +32,7 @@ from .ground import Rivals
 from .job import Job
 from .journal import Journal
 from .observe import observe, observe_newest_checkpoint
-from .vitals import observe_vitals
+from .vitals import examine
 
 RECHECK = 1.0
 """Seconds until a keeper that holds its lock but does not answer is tried again."""
@@ -55,6 +55,7 @@ class Loop:
         self._effects = Effects(state, registry, self.journal.tell, clock, self._find_rivals)
         self._watcher = Watcher()
         self._kernel_log = KernelLog()
+        self._surveyor = Surveyor()
         self._foreign: dict[str, ForeignFiles] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -126,7 +127,9 @@ class Loop:
         if isinstance(attempt, Ended | Lost):
             directory, read = job.attempt_dir(self._state), self._kernel_log.read_telling_lines
             attempt = await asyncio.to_thread(add_evidence, attempt, directory, self._clock(), read)
-        vitals = await asyncio.to_thread(observe_vitals, job, self._state) if job.link is not None else Vitals()
+        vitals = Vitals()
+        if job.link is not None:
+            vitals = await asyncio.to_thread(examine, job, self._state, self._surveyor)
         return seen.model_copy(update={"checkpoint": job.newest, "attempt": attempt, "vitals": vitals})
 
     async def _carry_out(self, job: Job, decision: Decision) -> None:

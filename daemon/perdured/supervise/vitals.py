@@ -11,10 +11,19 @@ from perdured.core.hang import find_tick
 from perdured.core.observation import Vitals
 from perdured.core.pace import Look, Watch, WatchKind, watch_on
 from perdured.keeper.records import OUTPUT_LOG
-from perdured.processes import is_paused
+from perdured.processes import Surveyor, is_paused
 from perdured.state.paths import StateDir
 
 from .job import Job
+
+SURVEY_PAUSE = 10.0
+"""Seconds between two looks at what an attempt has; they come with other reasons to look at it."""
+
+
+def examine(job: Job, state: StateDir, surveyor: Surveyor) -> Vitals:
+    """One look at all that an attempt under way shows of itself."""
+    observe_belongings(job, surveyor)
+    return observe_vitals(job, state)
 
 
 def observe_vitals(job: Job, state: StateDir) -> Vitals:
@@ -28,6 +37,16 @@ def observe_vitals(job: Job, state: StateDir) -> Vitals:
     looks = {kind: _look(kind, job, state, limit) for kind, limit in limits.items()}
     job.watches = {kind: watch for kind, watch in looks.items() if watch is not None}
     return vitals.model_copy(update={"watches": dict(job.watches)})
+
+
+def observe_belongings(job: Job, surveyor: Surveyor) -> None:
+    """What the attempt has, soon after its start and now and then: it cannot be asked any more when it has ended."""
+    status, now = job.status, read_uptime()
+    if job.link is None or status is None or status.exit is not None:
+        return
+    is_of_this_attempt = status.leader_pid in job.had.pids
+    if not is_of_this_attempt or now - job.had.at >= SURVEY_PAUSE:
+        job.had = surveyor.survey(status.leader_pid)
 
 
 def _look(kind: WatchKind, job: Job, state: StateDir, limit: float) -> Watch | None:
