@@ -66,6 +66,7 @@ class Effects:
     async def _launch(self, job: Job, launch: Launch) -> None:
         """Starts the keeper, or leaves the reason why not in `job.refused` for the next decision."""
         job.refused, job.status, job.shape = None, None, None
+        job.watches = {}  # the silence of the attempt before is not this one's
         try:
             prepared = await asyncio.to_thread(prepare_ground, job, launch, self._find_rivals(job))
             self._tell(job, prepared.events)
