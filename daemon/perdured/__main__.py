@@ -18,9 +18,10 @@ from functools import partial
 from pathlib import Path
 
 from . import __version__
-from .api.listening import open_listening
+from .api.listening import close_listening, observe_socket_file, open_listening
 from .clock import start_clock
 from .config import Config, load_config
+from .descriptors import raise_limit
 from .errors import PerdureError
 from .machine import is_machine_going_down
 from .notify import notify_ready, notify_stopping, notify_watchdog, watchdog_interval
@@ -42,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     # By a handler and not SIG_IGN, which every job would inherit.
     signal.signal(signal.SIGHUP, lambda _number, _frame: None)
+    raise_limit()
     try:
         return asyncio.run(_serve(_read_config(arguments)))
     except PerdureError as error:
@@ -72,6 +74,7 @@ async def _serve(config: Config) -> int:
     clock = start_clock()
     with open_state(config.state_dir, clock) as (state, registry):
         listener = open_listening(config.socket)
+        own_file = observe_socket_file(config.socket)
         service = Service(state, registry, clock)
         await service.start()
         try:
@@ -82,7 +85,7 @@ async def _serve(config: Config) -> int:
         finally:
             notify_stopping("leaving the jobs to their keepers")
             await service.close()
-            config.socket.unlink(missing_ok=True)
+            close_listening(listener, config.socket, own_file)
     return 0
 
 

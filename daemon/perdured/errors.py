@@ -58,3 +58,7 @@ class NoSpace(PerdureError):
 
 class AlreadyServed(PerdureError):
     """Another daemon answers on the socket."""
+
+
+class DiskSilent(PerdureError):
+    """A disk did not answer in time: it may yet."""

@@ -4,6 +4,9 @@ The state lies in the checkpoint directory (`.perdure/`), or below a given state
 directory. So two runs on one checkpoint directory cannot both work, runs on different ones do not meet, nor meet a
 daemon, and a later run goes on with what an earlier one left: a live keeper is adopted, a parked job is resumed.
 
+Attempts that a later run starts have its environment, not the earlier one's: who exports another variable and runs
+again means it. Of an attempt that still runs, what it printed last is shown first: nobody knows how much was seen.
+
 | signal | what happens |
 |---|---|
 | SIGTERM, SIGHUP | the job saves and is parked; exit 75: run me again |
@@ -21,6 +24,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from .clock import start_clock
 from .contract import exits
@@ -33,6 +37,8 @@ from .views import JobView
 
 _READ_EVERY = 0.1
 """Seconds between looks at the job's output: it writes a file, so that nobody's death can block it."""
+_TAIL_LINES = 20
+_MOST_OF_A_TAIL = 16 << 10
 
 
 @dataclass(frozen=True)
@@ -65,31 +71,40 @@ async def _run(submission: Submission, output: Output, state_dir: Path) -> int:
         await service.start(resume_parked=False)
         try:
             seen = registry.last_event()
-            job = await _take_up(service, submission, output)
-            _obey_signals(service, job)
-            await _show_until_end(service, job, output, seen)
-            status = service.show(job).exit_status
+            taken = await _take_up(service, submission, output)
+            _obey_signals(service, taken.job)
+            await _show_until_end(service, taken, output, seen)
+            status = service.show(taken.job).exit_status
             return exits.PERDURE_FAILED if status is None else status
         finally:
             await service.close()
 
 
-async def _take_up(service: Service, submission: Submission, output: Output) -> str:
-    """The id of the job to supervise: an earlier run's that had not come to its end, or a new one.
+class _Taken(NamedTuple):
+    job: str
+    running: int | None = None
+    """The attempt that ran already."""
+
+
+async def _take_up(service: Service, submission: Submission, output: Output) -> _Taken:
+    """The job to supervise: an earlier run's that had not come to its end, or a new one.
 
     A job of another spec that still runs here, since its `perdure run` was killed, has to save and end first.
     """
     earlier = service.find_unfinished(submission)
+    if earlier is not None:  # before any of its attempts can start
+        service.renew_environment(earlier.id, submission.env)
     await service.end_others(earlier.id if earlier else None)
     if earlier is None:
-        return (await service.submit(submission)).id
+        return _Taken((await service.submit(submission)).id)
     if earlier.state in ("stopped", "parked"):
         await service.ask(earlier.id, "resume")
     elif earlier.state in UNDER_WAY:
         attempt = earlier.attempts[-1]
         text = f"attempt {attempt.number} of an earlier `perdure run` still runs (pid {attempt.pid}); following it"
         output.tell(Event(kind="adopted", text=text), earlier)
-    return earlier.id
+        return _Taken(earlier.id, attempt.number)
+    return _Taken(earlier.id)
 
 
 def _obey_signals(service: Service, job: str) -> None:
@@ -110,9 +125,9 @@ def _obey_signals(service: Service, job: str) -> None:
     loop.add_signal_handler(signal.SIGINT, interrupt)
 
 
-async def _show_until_end(service: Service, job: str, output: Output, seen: int) -> None:
+async def _show_until_end(service: Service, taken: _Taken, output: Output, seen: int) -> None:
     """Passes events and output on until the job rests, then the rest of both."""
-    reader = _OutputReader(service, job, output)
+    reader, job = _OutputReader(service, taken, output), taken.job
     while True:
         rests = service.show(job).exit_status is not None
         for stored in service.events(seen, job):
@@ -124,12 +139,27 @@ async def _show_until_end(service: Service, job: str, output: Output, seen: int)
         await asyncio.sleep(_READ_EVERY)
 
 
+def find_tail(path: Path) -> int:
+    """Where the last lines of a file begin."""
+    with path.open("rb") as file:
+        start = max(file.seek(0, os.SEEK_END) - _MOST_OF_A_TAIL, 0)
+        file.seek(start)
+        text = file.read(_MOST_OF_A_TAIL)
+    ends = [at for at, byte in enumerate(text[:-1]) if byte == ord("\n")]
+    if len(ends) >= _TAIL_LINES:
+        return start + ends[-_TAIL_LINES] + 1
+    return start + ends[0] + 1 if start and ends else start
+
+
 class _OutputReader:
     """Passes on what the attempts of a job have written, each from where it was read last."""
 
-    def __init__(self, service: Service, job: str, output: Output) -> None:
-        self._service, self._job, self._output = service, job, output
-        self._offsets: dict[int, int] = {number: path.stat().st_size for number, path in service.log_files(job)}
+    def __init__(self, service: Service, taken: _Taken, output: Output) -> None:
+        self._service, self._job, self._output = service, taken.job, output
+        self._offsets: dict[int, int] = {
+            number: find_tail(path) if number == taken.running else path.stat().st_size
+            for number, path in service.log_files(taken.job)
+        }
 
     def pass_on(self) -> None:
         for number, path in self._service.log_files(self._job):

@@ -26,7 +26,7 @@ class AttemptView(View):
     exit_code: int | None
     signal: int | None
     cause: str | None
-    """Why it ended, as one of the words of `perdured.core.cause`; null while it runs."""
+    """Why it ended, as one of the words of `perdured.core.ends.cause`; null while it runs."""
     why: str | None
     """The same in a sentence."""
     error: str | None

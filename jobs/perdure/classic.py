@@ -172,8 +172,18 @@ def _choose_step(obj: object, step: int | None, place: _Place) -> int:
 
 
 def _is_healthy(obj: object, step: int) -> bool:
-    loss = obj.get("loss") if isinstance(obj, dict) else None
-    return not isinstance(loss, float) or _health.note(loss, step)
+    loss = _read_number(obj.get("loss")) if isinstance(obj, dict) else None
+    return loss is None or _health.note(loss, step)
+
+
+def _read_number(loss: Any) -> float | None:
+    """Of a number or a tensor of one element; None of what is neither, such as a list of losses."""
+    if isinstance(loss, str | bytes):
+        return None
+    try:
+        return float(loss.detach() if hasattr(loss, "detach") else loss)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        return None
 
 
 # Under Perdure ---------------------------------------------------------------------------------------------------

@@ -45,6 +45,10 @@ def export(path: Path, out: Path, part: Part) -> None:
     """Errors: NoValidCheckpoint, CannotRestore, Misuse; OSError."""
     if out.suffix not in (*_PICKLED, ".safetensors"):
         raise Misuse(f"{out.name} is not understood", "its ending says the format", "Use .pth, .pt or .safetensors.")
+    if not out.parent.is_dir():
+        raise Misuse(
+            f"{out} cannot be written", f"the directory {out.parent} does not exist", "Make it, or use another."
+        )
     if path.is_file():
         from perdure import pickles
 

@@ -131,7 +131,7 @@ class MemoryTier:
                 self._hear_of_arena(message)
         if not self._channel.is_open:
             answers += [Answer(generation, None, "the keeper has gone") for generation in self._under_way]
-            self._state = "off"
+            self._let_go("off")
         self._under_way -= {answer.generation for answer in answers}
         return answers
 
@@ -163,9 +163,13 @@ class MemoryTier:
 
     def _begin_anew(self) -> None:
         self._channel.send({"type": messages.RELEASE})
+        self._let_go("new")
+
+    def _let_go(self, state: str) -> None:
+        """Closed, or the memory would be taken for as long as this process lives."""
         if self._arena is not None:
             self._arena.close()
-        self._arena, self._state = None, "new"
+        self._arena, self._state = None, state
         self._slots.clear()
 
     def _make(self, capture: Capture) -> None:
@@ -194,7 +198,7 @@ class MemoryTier:
         self._channel.send_descriptor(message, self._arena.descriptor)
 
     def _give_up(self, why: str) -> None:
-        self._state, self._arena = "off", None
+        self._let_go("off")
         tell(
             "the state is not kept in memory between two checkpoints",
             why,

@@ -82,6 +82,32 @@ def test_a_second_run_adopts_the_job_of_a_killed_one(work: Path) -> None:
     assert sum(line.startswith("attempt") for line in (work / "steps.txt").read_text().splitlines()) == 1
 
 
+def test_a_second_run_shows_what_the_job_printed_last(work: Path) -> None:
+    """All of it fits into what is shown, however late the second run comes."""
+    first = start(work, "20", "--pause", "0.1", "--print")
+    wait_for(lambda: len(steps(work)) >= 2, "some steps")
+    first.kill()
+    first.communicate(timeout=30)
+    out, _ = start(work, "20", "--pause", "0.1", "--print").communicate(timeout=60)
+    assert out.splitlines() == [f"step {number}" for number in range(1, 21)]
+
+
+def test_a_second_run_gives_its_own_environment_to_what_it_starts(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user who exports another variable and runs again means it."""
+    program = "import os, sys; print('FLAVOUR is', os.environ['FLAVOUR'], flush=True); sys.exit(75)"
+    (work / "job.toml").write_text(
+        f'command = {json.dumps([sys.executable, "-c", program])}\n[restart]\nbackoff = "1s..2s"\n'
+    )
+    command = [str(BIN / "perdure"), "run", str(work / "job.toml")]
+    for flavour in ("old", "new"):
+        monkeypatch.setenv("FLAVOUR", flavour)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        assert process.stdout.readline() == f"FLAVOUR is {flavour}\n"
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+
+
 def test_a_run_with_another_spec_ends_what_a_killed_one_left(work: Path) -> None:
     """The old one saves and ends first; then the new one goes on from its checkpoint."""
     first = start(work, "1000", "--pause", "0.05")

@@ -279,3 +279,42 @@ def test_what_the_daemon_sends_is_what_clients_expect(view: type[BaseModel], sha
     assert set(sent) == set(expected)
     simple = {name for name, kind in expected.items() if kind in (int, str, float, bool, int | None, str | None)}
     assert {name: sent[name] for name in simple} == {name: expected[name] for name in simple}
+
+
+ODD = ["\0", "/\0", "/\udcff", "", "x" * 70_000, "/" + "x" * 70_000, "/a" * 3000, "\x1b[2J", "/..\u202e", "=", "a=b"]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=ascii)
+def test_nothing_that_is_sent_makes_the_daemon_fail(odd: str) -> None:
+    """A NUL or half of a surrogate pair in the workdir once was a 500."""
+    bodies: list[object] = [
+        {"spec": SPEC, "workdir": odd},
+        {"spec": odd, "workdir": "/w"},
+        {"spec": SPEC, "workdir": "/w", "env": {odd: "x"}},
+        {"spec": SPEC, "workdir": "/w", "env": {"x": odd}},
+        {"spec": f"{SPEC}workdir = {json.dumps(odd)}", "workdir": "/w"},
+        {odd: odd},
+        odd,
+        [odd],
+    ]
+    for body in bodies:
+        content = json.dumps(body).encode()
+        answer = send(FakeService(), "POST", "/v1/jobs", content=content, headers={"content-type": "application/json"})
+        assert answer.status_code < 500, (body, answer.text)
+        if answer.status_code >= 400:
+            assert failure_of(answer)["what"]
+
+
+@pytest.mark.parametrize("offset", [(1 << 63) - 1, 1 << 62, 1 << 44, -1, 1 << 63, 1 << 200])
+def test_no_offset_in_a_log_makes_the_daemon_fail(tmp_path: Path, offset: int) -> None:
+    service = FakeService((make_job("k7mq2xwp"),))
+    (tmp_path / "log").write_bytes(b"abc")
+    service.logs["k7mq2xwp"] = [(1, tmp_path / "log")]
+    answer = send(service, "GET", f"/v1/jobs/k7mq2xwp/logs/1?offset={offset}")
+    assert answer.status_code in (200, 400)
+    assert answer.status_code == 400 or answer.content == b""
+
+
+@pytest.mark.parametrize("query", ["after=-1", "after=x", "wait=nan", "wait=-1", "wait=x", "job=%00", "job=%ff"])
+def test_no_question_about_events_makes_the_daemon_fail(query: str) -> None:
+    assert send(FakeService(), "GET", f"/v1/events?{query}").status_code in (200, 400, 404)

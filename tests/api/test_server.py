@@ -9,17 +9,22 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from perdured.api.listening import open_listening
+from perdured.api import server
+from perdured.api.listening import close_listening, observe_socket_file, open_listening
 from perdured.api.peers import Peer, is_trusted, observe_peer
 from perdured.client import Client
+from perdured.contract.sockets import connect_unix
 from perdured.core.events import Event
 from perdured.errors import AlreadyServed, NoDaemon, PerdureError
 from support.fake_service import FakeService, Served, make_job, serving
 from support.strangers import hear_as_stranger
+
+CEILING = 20.0
 
 
 @pytest.fixture
@@ -74,6 +79,7 @@ from support.fake_service import FakeService
 from support.strangers import hear_as_stranger
 from perdured.api.server import serve
 from perdured.client import Client
+from perdured.contract.sockets import connect_unix
 from perdured.contract.sockets import bind_unix
 
 async def main():
@@ -171,3 +177,44 @@ def test_requests_are_served_while_a_long_poll_waits(served: Served) -> None:
         _wait_until_polling(served)
         assert client.show("aaaa")["id"] == "aaaa"
         served.close()
+
+
+def test_a_client_that_says_nothing_is_let_go_and_one_that_waits_for_an_answer_is_not(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1,200 silent connections once took every descriptor of the daemon."""
+    monkeypatch.setattr(server, "SILENT", 0.05)
+    with ThreadPoolExecutor(1) as pool:
+        polled = pool.submit(Client(served.socket_path).list_events, 0, wait=CEILING / 2)
+        _wait_until_polling(served)
+        for said in (b"", b"GET /v1/hea", b"POST /v1/jobs HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{"):
+            with connect_unix(served.socket_path, CEILING) as silent:
+                silent.sendall(said)
+                assert silent.recv(1) == b""
+        assert not polled.done()
+        served.call(lambda service: service.tell("k7mq2xwp", Event(kind="note", text="x")))
+        polled.result(CEILING)
+
+
+def test_more_connections_than_may_be_are_told_so_and_those_before_them_served(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "most_connections", lambda: 2)
+    with ExitStack() as open_ones:
+        first, second, third = (open_ones.enter_context(connect_unix(served.socket_path, CEILING)) for _ in range(3))
+        assert b"503 Service Unavailable" in third.recv(4096)
+        for each in (first, second):
+            each.sendall(b"GET /v1/health HTTP/1.1\r\nhost: x\r\n\r\n")
+            assert b"200 OK" in each.recv(4096)
+
+
+def test_a_socket_that_another_put_in_its_place_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    for is_replaced in (False, True):
+        listener = open_listening(path)
+        own = observe_socket_file(path)
+        if is_replaced:
+            path.rename(tmp_path / "old")
+            path.touch()
+        close_listening(listener, path, own)
+        assert path.exists() == is_replaced

@@ -12,7 +12,6 @@ import pytest
 from perdured.cli.complete import list_words
 from perdured.cli.main import run_cli
 from perdured.cli.run_lines import format_event, tell_event
-from perdured.cli.settings import Settings
 from perdured.cli.verbs.init import guess_script
 from perdured.core.events import Event
 from perdured.core.spec_text import parse_spec
@@ -103,14 +102,13 @@ def test_perdures_lines_go_to_stderr_and_those_that_say_nothing_are_left_out(
 def test_job_names_are_completed_and_ids_where_no_name_fits(tmp_path: Path) -> None:
     service = FakeService((make_job("k7mq2xwp", "gpt"), make_job("k7zzzzzz", "gpt"), make_job("p3x9aa2b", "bert")))
     with serving(service, tmp_path / "s") as served:
-        settings = Settings(socket=served.socket_path)
-        assert list_words(settings, "") == ["bert", "gpt"]
-        assert list_words(settings, "g") == ["gpt"]
-        assert list_words(settings, "k7") == ["k7mq2xwp", "k7zzzzzz"]
+        assert list_words(served.socket_path, "") == ["bert", "gpt"]
+        assert list_words(served.socket_path, "g") == ["gpt"]
+        assert list_words(served.socket_path, "k7") == ["k7mq2xwp", "k7zzzzzz"]
 
 
 def test_completion_without_a_daemon_is_silent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert list_words(Settings(socket=tmp_path / "none"), "g") == []
+    assert list_words(tmp_path / "none", "g") == []
     assert capsys.readouterr() == ("", "")
 
 

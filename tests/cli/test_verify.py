@@ -263,3 +263,19 @@ def test_perdure_is_brought_along_for_an_interpreter_that_lacks_it(tmp_path: Pat
     torch_python.run_module(str(python), "perdured.contract.exits", [])
     with pytest.raises(PerdureError, match="No module named"):
         torch_python.run_module(str(python), "perdured.contract.nothing", [])
+
+
+@pytest.mark.parametrize("verb", ["verify", "export"])
+def test_what_is_neither_file_nor_directory_is_bad_usage(
+    verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = [str(tmp_path / "o.pth")] if verb == "export" else []
+    assert run_cli([verb, "/dev/null", *out]) == 2
+    assert "There is no checkpoint at /dev/null" in capsys.readouterr().err
+
+
+def test_export_makes_no_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    commit(tmp_path / "run", 1)
+    assert export_all(tmp_path / "run", tmp_path / "nowhere" / "o.safetensors") == 2
+    assert "does not exist" in capsys.readouterr().err
+    assert not (tmp_path / "nowhere").exists()

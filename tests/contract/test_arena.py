@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import mmap
 import os
@@ -118,6 +119,45 @@ def test_memory_that_is_no_arena_is_refused() -> None:
     os.close(descriptor)
 
 
+@pytest.mark.parametrize("content", [b"PERDURF\x01", b"PERDURE\x02"])
+def test_memory_of_another_version_is_refused_though_its_size_is_right(content: bytes) -> None:
+    _refuse(content + round_up(SIZE).to_bytes(8, "little"), measure_arena(SIZE))
+
+
+def test_memory_that_is_shorter_than_it_says_is_refused() -> None:
+    """What lies behind its end cannot be read: the reader would be killed."""
+    _refuse(b"PERDURE\x01" + round_up(SIZE).to_bytes(8, "little"), measure_arena(SIZE) - BLOCK)
+
+
+def _refuse(header: bytes, size: int) -> None:
+    descriptor = os.memfd_create("test", os.MFD_ALLOW_SEALING)
+    os.ftruncate(descriptor, size)
+    os.pwrite(descriptor, header, 0)
+    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+    with pytest.raises(NoArena, match="no arena"):
+        Arena(descriptor, is_writer=False)
+    os.close(descriptor)
+
+
+def test_who_reads_cannot_write(arena: Arena) -> None:
+    reader = Arena(os.dup(arena.descriptor), is_writer=False)
+    with pytest.raises(TypeError, match="read-only"):
+        reader.slot(0)[0] = 1
+    arena.slot(0)[0] = 1
+    reader.close()
+
+
+def test_where_there_is_not_so_much_memory_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(descriptor: int, begin: int, length: int) -> None:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    before = os.listdir("/proc/self/fd")
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    with pytest.raises(OSError, match="Cannot allocate"):
+        create_arena(SIZE)
+    assert os.listdir("/proc/self/fd") == before
+
+
 def test_nobody_can_cut_it(arena: Arena) -> None:
     with pytest.raises(PermissionError):
         os.ftruncate(arena.descriptor, 0)
@@ -130,10 +170,12 @@ def test_a_part_outside_of_its_slot_is_no_snapshot(part: Part, arena: Arena) -> 
 
 
 def test_a_record_that_is_too_large_leaves_the_slot_incomplete(arena: Arena) -> None:
+    other = _take(arena, 1, 2)
     arena.begin(0)
     with pytest.raises(ValueError, match="too large"):
         arena.finish(0, Snapshot(1, 1, tuple(Part("a" * 100, 0, 1) for _ in range(200)), facts_of()))
     assert arena.read(0) is None
+    assert arena.read(1) == other
 
 
 # Kills -----------------------------------------------------------------------------------------------------------

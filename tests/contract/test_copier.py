@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import mmap
 import os
+import random
 import threading
+import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from perdured.contract.checkpoint import copier
-from perdured.contract.checkpoint.copier import BLOCK, Image, Source, copy_file
+from perdured.contract.checkpoint.copier import BLOCK, Source, copy_file
+from support.stores import make_image
+
+if TYPE_CHECKING:
+    from _typeshed import TraceFunction
 
 SMALL = 4 * BLOCK
 
@@ -28,12 +35,6 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _expect(whole: bytes) -> tuple[str, ...]:
     return tuple(f"{zlib.crc32(whole[i : i + SMALL]):08x}" for i in range(0, len(whole), SMALL))
-
-
-def _make_image(content: bytes) -> Image:
-    memory = mmap.mmap(-1, max(-(-len(content) // BLOCK), 1) * BLOCK)
-    memory[: len(content)] = content
-    return Image(memoryview(memory), len(content))
 
 
 def _check(path: Path, source: Source, whole: bytes) -> None:
@@ -62,7 +63,7 @@ def test_a_file_of_any_length_ends_where_it_ends(length: int, tmp_path: Path) ->
     """At a block, beside a block, at a chunk, beside a chunk; gathered, and from an image."""
     content = os.urandom(length)
     _check(tmp_path / "gathered", [content[:700], content[700:]], content)
-    _check(tmp_path / "image", _make_image(content), content)
+    _check(tmp_path / "image", make_image(content), content)
 
 
 def test_each_buffer_is_done_with_before_the_next_is_asked_for(tmp_path: Path) -> None:
@@ -76,6 +77,50 @@ def test_each_buffer_is_done_with_before_the_next_is_asked_for(tmp_path: Path) -
         buffer[:] = bytes(len(buffer))
 
     _check(tmp_path / "a", reuse(), b"".join(bytes([number]) * len(buffer) for number in range(20)))
+
+
+def _switch_often(frame: FrameType, event: str, argument: object) -> TraceFunction | None:
+    """Lets another thread go on between any two instructions of the copier."""
+    if frame.f_code.co_filename != copier.__file__:
+        return None
+    frame.f_trace_opcodes = True
+    if event == "opcode" and frame.f_code.co_name in ("_take", "write_chunk"):
+        time.sleep(0.0002 * random.random())
+    return _switch_often
+
+
+def test_the_length_does_not_hang_on_which_thread_is_last(tmp_path: Path) -> None:
+    """One thread had overwritten a longer length by a shorter one: a file cut short, and committed."""
+    content = os.urandom(3 * SMALL + 1)  # a chunk for each thread
+    threading.settrace(_switch_often)
+    try:
+        for number in range(20):
+            _check(tmp_path / str(number), make_image(content), content)
+    finally:
+        threading.settrace(None)
+
+
+@pytest.mark.parametrize("most", [0, 1, 2])
+def test_where_few_threads_can_be_had_it_is_written_by_those(
+    most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the limit on processes. Without any it is an error of the system's like any other, and no thread waits."""
+    started: list[threading.Thread] = []
+
+    def start(thread: threading.Thread) -> None:
+        if len(started) == most:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        _start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    content = os.urandom(5 * SMALL)
+    if most:
+        _check(tmp_path / "a", make_image(content), content)
+    else:
+        with pytest.raises(OSError, match="no thread"):
+            copy_file(tmp_path / "a", make_image(content))
+    assert not [thread for thread in threading.enumerate() if thread.name == "perdure-writer"]
 
 
 def test_an_error_of_the_source_goes_up_and_no_thread_is_left(tmp_path: Path) -> None:
@@ -99,11 +144,29 @@ def test_an_error_of_any_write_goes_up_and_no_thread_is_left(
 
     monkeypatch.setattr(os, "pwrite", pwrite)
     with pytest.raises(OSError, match="No space left"):
-        copy_file(tmp_path / "a", _make_image(bytes(6 * SMALL)))
+        copy_file(tmp_path / "a", make_image(bytes(6 * SMALL)))
     assert not [thread for thread in threading.enumerate() if thread.name == "perdure-writer"]
 
 
-_pwrite, _fcntl = os.pwrite, fcntl.fcntl
+def test_after_an_error_the_source_is_not_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk is told at once, and not after all the rest was gathered for nothing."""
+    read = []
+
+    def endless() -> Iterator[bytes]:
+        for number in range(1000):
+            read.append(number)
+            yield bytes(SMALL)
+
+    def pwrite(descriptor: int, view: memoryview, offset: int) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    with pytest.raises(OSError, match="No space left"):
+        copy_file(tmp_path / "a", endless())
+    assert len(read) < 3 * copier.WRITERS
+
+
+_pwrite, _fcntl, _start = os.pwrite, fcntl.fcntl, threading.Thread.start
 
 
 @pytest.mark.parametrize("most", [1, 100, BLOCK, BLOCK + 1])

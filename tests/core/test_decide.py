@@ -109,6 +109,10 @@ def test_what_an_attempt_reported_last_is_kept_with_its_end() -> None:
     assert (decision.record.loss, decision.record.total) == (0.5, 100)
     silent = decide(make_spec(), make_record(loss=0.5, total=100), observed(ended(1)), NOW)
     assert (silent.record.loss, silent.record.total) == (0.5, 100), "nobody told of it: the daemon was away"
+    at_end = ended(1)
+    at_end = at_end.model_copy(update={"exit": at_end.exit.model_copy(update=told)})
+    recorded = decide(make_spec(), make_record(), observed(at_end), NOW)
+    assert (recorded.record.loss, recorded.record.total) == (0.5, 100), "the keeper wrote it down for a daemon away"
     running = decide(make_spec(), make_record(), observed(held()).model_copy(update=told), NOW)
     assert running.record.loss is None, "each step would be a write"
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from perdured.core.actions import Dump, Stop
 from perdured.core.actions import Look as LookAction
-from perdured.core.cause import Cause
 from perdured.core.decide import decide
+from perdured.core.ends.cause import Cause
 from perdured.core.hang import Watched, find_delay, find_tick, is_hung, learn_limit, limit_of_steps
 from perdured.core.observation import Held, Observation, Vitals
 from perdured.core.pace import Look, Pace, Unhealthy, Watch, watch_on

@@ -8,9 +8,9 @@ import pytest
 
 from perdured.core.actions import Launch, Probe
 from perdured.core.budgets import BUDGETS, limit_of
-from perdured.core.cause import STORAGE, Cause
 from perdured.core.decide import Decision, decide
-from perdured.core.end import End
+from perdured.core.ends.cause import STORAGE, Cause
+from perdured.core.ends.end import End
 from perdured.core.observation import AttemptSeen, CheckpointSeen, Ended, GroundSeen, Observation
 from perdured.core.policy import LONGEST_PROBE, probe_delay
 from perdured.core.record import AttemptRecord, JobRecord, Running, Waiting, Wish

@@ -11,37 +11,49 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from support.faults import Call, Kernel, installed
-from support.stores import commit, payload_of
+from support.stores import Payload, commit, commit_large, large_payload_of, payload_of
 from support.traces import find_misorders, parse_strace
 
+SCRIPTS: dict[str, tuple[str, Callable[[int], Payload]]] = {
+    "small": ("commit", payload_of),
+    "several chunks": ("commit_large", large_payload_of),
+}
+each_size = pytest.mark.parametrize("size", list(SCRIPTS))
 
-def _record_commit(root: Path) -> list[Call]:
+
+def _record_commit(root: Path, size: str = "small") -> list[Call]:
     commit(root, 10)
     with installed(Kernel()) as kernel:
-        commit(root, 20)
+        commit(root, 20) if size == "small" else commit_large(root, 20)
     return kernel.done
 
 
-def test_a_commit_makes_its_calls_in_the_order_of_the_protocol(tmp_path: Path) -> None:
+@each_size
+def test_a_commit_makes_its_calls_in_the_order_of_the_protocol(size: str, tmp_path: Path) -> None:
     """The shim's record, with a file in a sub-directory and an older checkpoint beside."""
     root = tmp_path / "root"
-    assert not list(find_misorders(_record_commit(root), root, set(payload_of(20))))
+    calls = _record_commit(root, size)
+    assert not list(find_misorders(calls, root, set(SCRIPTS[size][1](20))))
+    assert {call.name for call in calls} >= ({"pwrite", "truncate"} if size != "small" else set())
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
-def test_the_kernel_sees_the_same_order(tmp_path: Path) -> None:
+@each_size
+def test_the_kernel_sees_the_same_order(size: str, tmp_path: Path) -> None:
     """Nothing between Python and the kernel swallows or moves a call."""
     root, trace = tmp_path / "root", tmp_path / "trace"
-    script = f"from pathlib import Path; from support.stores import commit; commit(Path({str(root)!r}), 10)"
-    script += "; import os; os.write(2, b'BEGIN'); " + f"commit(Path({str(root)!r}), 20)"
+    function, payload = SCRIPTS[size]
+    script = f"from pathlib import Path; from support.stores import *; commit(Path({str(root)!r}), 10)"
+    script += "; import os; os.write(2, b'BEGIN'); " + f"{function}(Path({str(root)!r}), 20)"
     calls = (
-        "trace=openat,open,creat,mkdir,mkdirat,write,fsync,fdatasync,close,rename,renameat,renameat2,unlink,unlinkat"
+        "trace=openat,open,creat,mkdir,mkdirat,write,pwrite64,ftruncate,fsync,fdatasync,close,rename,renameat,renameat2"
+        ",unlink,unlinkat"
     )
     done = subprocess.run(
         ["strace", *f"-f -qq -y -s 64 -e signal=none -e {calls} -o {trace}".split(), sys.executable, "-c", script],
@@ -56,12 +68,15 @@ def test_the_kernel_sees_the_same_order(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     _, _, text = trace.read_text().partition('"BEGIN"')
     recorded = parse_strace(text)
-    assert not list(find_misorders(recorded, root, set(payload_of(20))))
+    assert not list(find_misorders(recorded, root, set(payload(20))))
+    assert len([call for call in recorded if call.name == "pwrite"]) == (6 if size != "small" else 0)
 
 
 def _broken_traces(calls: list[Call]) -> Iterator[tuple[str, list[Call]]]:
-    """Each sync left out, and each moved behind the call after it that is not a close."""
+    """Each sync and cut left out, and each moved behind the call after it that is not a close."""
     for index, call in enumerate(calls):
+        if call.name == "truncate":
+            yield f"{call} first", [call, *calls[:index], *calls[index + 1 :]]
         if call.name not in ("fsync", "fsyncdir"):
             continue
         rest = calls[:index] + calls[index + 1 :]
@@ -71,12 +86,13 @@ def _broken_traces(calls: list[Call]) -> Iterator[tuple[str, list[Call]]]:
             yield f"{call} after {rest[after]}", [*rest[: after + 1], call, *rest[after + 1 :]]
 
 
-def test_the_rules_see_each_sync_that_is_missing_or_late(tmp_path: Path) -> None:
+@each_size
+def test_the_rules_see_each_sync_that_is_missing_or_late(size: str, tmp_path: Path) -> None:
     """Every one of them, or the rules would not be what the protocol rests on."""
     root = tmp_path / "root"
-    calls = _record_commit(root)
+    calls = _record_commit(root, size)
     broken = list(_broken_traces(calls))
     assert len(broken) > 10
-    missed = [what for what, trace in broken if not list(find_misorders(trace, root, set(payload_of(20))))]
+    missed = [what for what, trace in broken if not list(find_misorders(trace, root, set(SCRIPTS[size][1](20))))]
     # A file's sync may come after the next file was begun: what counts is that it is before the rename.
     assert not [what for what in missed if not re.search(r"name='fsync'.* after .*name='create'", what)]

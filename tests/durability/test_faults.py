@@ -13,11 +13,20 @@ import pytest
 from perdured.contract.checkpoint import list_checkpoints
 from support.faults import Fault, Kernel, installed
 from support.stores import commit
-from support.sweeps import COMMIT, SWEEPS, Outcome, Sweep, check_commit, find_complaints
+from support.sweeps import COMMIT, LARGE, SWEEPS, Outcome, Sweep, check_commit, find_complaints, list_places
 
 ERRORS = [errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS]
 # Errors that some code path treats in its own way, and so might take for something else.
-ODD_ERRORS = [errno.EACCES, errno.EEXIST, errno.EINVAL, errno.EMFILE, errno.ENOENT, errno.ENOTDIR, errno.ESTALE]
+ODD_ERRORS = [
+    errno.EACCES,
+    errno.EINTR,
+    errno.EEXIST,
+    errno.EINVAL,
+    errno.EMFILE,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.ESTALE,
+]
 
 each_sweep = pytest.mark.parametrize("sweep", SWEEPS, ids=lambda sweep: sweep.name)
 each_length = pytest.mark.parametrize("forever", [False, True], ids=["once", "for ever"])
@@ -53,12 +62,33 @@ def test_an_error_after_the_call_was_carried_out_is_no_different(sweep: Sweep, m
     assert not list(find_complaints(sweep, Fault(0, "lose the answer", errno.EIO), memory))
 
 
+each_size = pytest.mark.parametrize("sweep", [COMMIT, LARGE], ids=lambda sweep: sweep.name)
+
+
+@each_size
 @each_length
-def test_a_write_that_takes_only_half_is_gone_on_with(forever: bool, memory: Path) -> None:
-    """Short writes are no error, and the commit succeeds."""
-    assert not list(
-        find_complaints(replace(COMMIT, check=_check_succeeded), Fault(0, "short", forever=forever), memory)
-    )
+def test_a_write_that_takes_only_half_is_gone_on_with(sweep: Sweep, forever: bool, memory: Path) -> None:
+    """Short writes are no error, and the commit succeeds; also where the rest is no whole block for O_DIRECT."""
+    assert not list(find_complaints(replace(sweep, check=_check_succeeded), Fault(0, "short", forever=forever), memory))
+
+
+@each_size
+@each_length
+@pytest.mark.timeout(20)
+def test_a_write_that_takes_nothing_is_an_error_and_not_tried_for_ever(
+    sweep: Sweep, forever: bool, memory: Path
+) -> None:
+    """As a file system in user space may answer."""
+    assert not list(find_complaints(sweep, Fault(0, "nothing", forever=forever), memory))
+
+
+def test_every_run_makes_the_same_calls_whatever_its_threads_do(memory: Path) -> None:
+    """So that the n-th call is the same one in each."""
+    template = memory / "template" / "root"
+    LARGE.prepare(template)
+    runs = [list_places(LARGE, template, memory) for _ in range(20)]
+    assert len({frozenset(places) for places in runs}) == 1
+    assert len(set(runs[0])) == len(runs[0])
 
 
 def _check_succeeded(outcome: Outcome) -> Iterator[str]:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from perdured.core.cause import Cause
-from perdured.core.classify import classify_end
-from perdured.core.end import End
+from perdured.core.ends.cause import Cause
+from perdured.core.ends.classify import classify_end
+from perdured.core.ends.end import End
 from perdured.processes import KernelLog, observe_attempt, start_keeper
 from perdured.supervise.evidence import add_evidence
 from support.processes import make_order, run, tidy, wait_for_end

@@ -12,7 +12,7 @@ from functools import partial
 
 import pytest
 
-from perdured.core.cause import Cause
+from perdured.core.ends.cause import Cause
 from perdured.core.judgement import MAX_HOPS
 from perdured.core.observation import Refused
 from perdured.core.record import Wish

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from perdured.core.cause import Cause
+from perdured.core.ends.cause import Cause
 from perdured.core.record import Wish, exit_status
 from support.jobs import EVIDENCE
 from support.simulation import DaemonKilled, Simulation

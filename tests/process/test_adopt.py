@@ -21,6 +21,7 @@ import perdured
 from perdured.contract.sockets import bind_unix
 from perdured.core.actions import Stop
 from perdured.core.observation import Absent, Ended, Held, Lost, Orphaned, Unverifiable
+from perdured.disks import Disks
 from perdured.keeper import cgroup, records
 from perdured.keeper.identity import Identity, identify, observe_process, open_process
 from perdured.keeper.lock import is_locked, take_lock
@@ -235,12 +236,17 @@ def test_an_orphan_is_asked_to_end_once(directory: Path, tmp_path: Path) -> None
     _start(directory, "for n in (10, 15): signal.signal(n, lambda n, _: say(n))", *STAYS)
     kill_keeper(directory)
     state, registry = StateDir(tmp_path), Registry(tmp_path / "registry.sqlite")
-    effects, job = Effects(state, registry, lambda *_: None, time.time, lambda _: {}), make_job(tmp_path)
+    job = make_job(tmp_path)
     state.job(job.id).mkdir(parents=True)
     (state.job(job.id) / "attempts").symlink_to(directory.parent)
-    for _ in range(3):
-        run(effects.perform(job, Stop(attempt=1, reason="stop", grace=1.0)))
-        wait_for_output(directory, 2)
+
+    async def ask() -> None:
+        effects = Effects(state, registry, lambda *_: None, time.time, Disks(), lambda _: {})
+        for _ in range(3):
+            await effects.perform(job, Stop(attempt=1, reason="stop", grace=1.0))
+            await asyncio.to_thread(wait_for_output, directory, 2)
+
+    run(ask())
     registry.close()
     signal_orphan(directory, signal.SIGUSR1)
     assert wait_for_output(directory, 3) == ["up", "15", "10"]

@@ -310,17 +310,40 @@ def test_a_line_in_pieces_is_one_line(running: Path, connect: Connect) -> None:
     }
 
 
-def test_hundreds_of_clients_do_not_lock_the_daemon_out_for_ever(running: Path) -> None:
-    """Beyond the limit they wait, and the next is let in as soon as one leaves."""
-    crowd = [connect_unix(running / records.SOCKET, None) for _ in range(MAX_CLIENTS + 20)]
-    keeper = Path(f"/proc/{get_run(running).keeper.pid}/fd")
-    wait_until(lambda: len(list(keeper.iterdir())) > MAX_CLIENTS)
-    late = Peer(crowd.pop())
-    late.say(**_hello(running))
+def test_hundreds_of_clients_do_not_keep_the_daemon_out(running: Path, connect: Connect) -> None:
+    """Neither those that say nothing nor those that say they are processes of the job."""
+    crowd = [Peer(connect_unix(running / records.SOCKET, None)) for _ in range(MAX_CLIENTS + 20)]
+    silent = _join(connect, running)
+    assert len(list(Path(f"/proc/{get_run(running).keeper.pid}/fd").iterdir())) < MAX_CLIENTS + 40
+    for client in crowd[40:]:
+        client.say(**JOB)
+    more = []
+    for _ in range(40):
+        more.append(connect())
+        more[-1].say(**JOB)
+    assert more[-1].hear() is None, "there are too many"
+    daemon = _join(connect, running)
+    crowd[-1].say(type="progress", step=9)
+    _hear_step(daemon, "progress", 9)
+    _hear_step(silent, "progress", 9)
     for client in crowd:
         client.close()
-    assert late.hear() is not None
-    late.close()
+
+
+def test_a_word_that_has_come_saves_who_said_it_from_making_room(running: Path, connect: Connect) -> None:
+    """The keeper may have been busy, and not heard it yet."""
+    keeper = get_run(running).keeper.pid
+    os.kill(keeper, signal.SIGSTOP)
+    job = connect()
+    job.say(**JOB)
+    crowd = [Peer(connect_unix(running / records.SOCKET, None)) for _ in range(20)]
+    os.kill(keeper, signal.SIGCONT)
+    crowd += [Peer(connect_unix(running / records.SOCKET, None)) for _ in range(MAX_CLIENTS)]
+    daemon = _join(connect, running)
+    job.say(type="progress", step=9)
+    _hear_step(daemon, "progress", 9)
+    for client in crowd:
+        client.close()
 
 
 def test_a_job_that_is_not_listened_to_goes_on_without_its_keeper(directory: Path) -> None:

@@ -192,6 +192,24 @@ def test_a_disk_that_refuses_is_told_and_costs_nothing(directory: Path) -> None:
     assert read_output(directory) == ["not_committed Not a directory"]
 
 
+def test_why_the_last_snapshot_was_not_committed_is_in_the_record_of_the_end(directory: Path) -> None:
+    """It stood only in the keeper's log: nobody had known that something was lost."""
+    (directory.parent / "checkpoints").write_text("in the way")
+    _start(directory, "hand_over(); take(10, 1); die()")
+    wait_for_end(directory)
+    record = records.load_exit(directory)
+    assert record is not None
+    assert (record.checkpoint_path, record.not_saved) == (None, "Not a directory")
+
+
+def test_a_last_snapshot_that_was_committed_leaves_nothing_to_be_told(directory: Path) -> None:
+    _start(directory, "hand_over(); take(10, 1); die()")
+    wait_for_end(directory)
+    record = records.load_exit(directory)
+    assert record is not None
+    assert (record.checkpoint_step, record.not_saved) == (10, None)
+
+
 def test_a_snapshot_that_is_gone_is_not_committed(directory: Path) -> None:
     root = _start(directory, "hand_over(); take(10, 1); say(commit(7)['type']); stay()")
     assert wait_for_output(directory) == ["not_committed"]

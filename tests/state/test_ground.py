@@ -16,7 +16,7 @@ from perdured.contract.checkpoint.layout import COMMIT, QUARANTINE
 from perdured.contract.checkpoint.store import list_checkpoints, quarantine
 from perdured.contract.holding import find_writer
 from perdured.core.actions import Launch
-from perdured.core.cause import Cause
+from perdured.core.ends.cause import Cause
 from perdured.core.observation import Refused
 from perdured.processes import Belongings
 from perdured.supervise import ground
@@ -116,7 +116,9 @@ def test_a_directory_that_another_process_writes_to_is_refused_for_now(tmp_path:
         refused = refusal_of(prepare(tmp_path))
         assert not refused.permanent
         assert refused.why.startswith(f"process {pid} writes its checkpoints to {root}")
+    before = os.listdir("/proc/self/fd")
     assert find_writer(root) is None
+    assert os.listdir("/proc/self/fd") == before
     ground_of(prepare(tmp_path))
 
 

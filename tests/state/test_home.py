@@ -14,7 +14,7 @@ import pytest
 
 from perdured.errors import PerdureError
 from perdured.state import home
-from perdured.state.home import AlreadyHeld, open_state
+from perdured.state.home import LONGEST_PATH, AlreadyHeld, open_state
 from perdured.state.paths import StateDir
 from perdured.state.registry import Registry
 from support.disk_jobs import make_submission, save_submission
@@ -163,3 +163,17 @@ def test_a_registry_on_a_disk_that_fails_is_left_where_it_is(tmp_path: Path, mon
             pass
     assert (tmp_path / "registry.sqlite").read_bytes() == (tmp_path / "before").read_bytes()
     assert jobs_in(tmp_path) == {"a"}
+
+
+def test_a_path_that_sqlite_cannot_open_is_told_before_anything_is_made(tmp_path: Path) -> None:
+    root = tmp_path.joinpath(*["x" * 100] * 6)
+    with pytest.raises(PerdureError, match="too long"), opened(root):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_longest_path_that_is_taken_works(tmp_path: Path) -> None:
+    left = LONGEST_PATH - len(os.fsencode(tmp_path)) - len("/registry.sqlite") - 1
+    root = tmp_path.joinpath(*["x" * 99] * (left // 100), "x" * (left % 100))
+    with opened(root) as (_, registry):
+        registry.save_events("a", [], 0.0)

@@ -9,20 +9,28 @@ import asyncio
 import errno
 import os
 import shutil
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from perdured.clock import start_clock
 from perdured.core.record import JobRecord, Wish
 from perdured.errors import AmbiguousJob, BadUsage, NoSuchJob, WrongState
+from perdured.keeper import records
+from perdured.keeper.lock import take_lock
 from perdured.state.beside import load_beside
 from perdured.state.paths import StateDir
 from perdured.state.rebuild import rebuild_registry
 from perdured.state.registry import Registry
+from perdured.state.submission import Submission
+from perdured.supervise import effects, ground
+from perdured.supervise import loop as loop_module
+from perdured.supervise import service as service_module
 from perdured.supervise.service import Service
-from support.disk_jobs import make_job, make_submission, save_submission
+from support.disk_jobs import make_job, make_submission, save_run, save_submission, save_want
 from support.jobs import PHASES, make_record
 from support.stores import commit, holding
 
@@ -384,3 +392,81 @@ def test_a_job_that_succeeded_is_not_resumed_but_can_be_run_once_more(home: Home
         await until(is_tried)(service)
 
     home.serve(ask)
+
+
+def test_a_disk_that_hangs_holds_up_only_the_job_that_lies_on_it(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`service.submit` and `service.checkpoints` once asked it in the event loop, where everybody waits."""
+    healed = threading.Event()
+    survey = ground.survey_ground
+
+    def survey_or_hang(submission: Submission) -> ground.Survey:
+        if "sick" in submission.workdir:
+            healed.wait(CEILING)
+        return survey(submission)
+
+    monkeypatch.setattr(service_module, "survey_ground", survey_or_hang)
+    for name in ("sick", "well"):
+        (home.nowhere / name).mkdir(parents=True)
+
+    async def talk(service: Service) -> None:
+        hung = asyncio.ensure_future(service.submit(make_submission(home.nowhere / "sick")))
+        well = await service.submit(make_submission(home.nowhere / "well"))
+        assert not hung.done()
+        assert [job.id for job in service.list_jobs(everything=True)] == [well.id]
+        assert await service.checkpoints(well.id) == []
+        healed.set()
+        assert (await hung).id != well.id
+
+    home.serve(talk)
+
+
+def test_the_same_submission_again_is_the_same_job(home: Home) -> None:
+    """What the spool claims under an id, and submits again after a kill."""
+    text = 'command = ["true"]\n'
+    home.nowhere.mkdir()
+
+    async def talk(service: Service) -> None:
+        for _ in range(2):
+            assert (await service.submit_text(text, workdir=home.nowhere, env={}, id="abcdefgh")).id == "abcdefgh"
+        assert len(service.list_jobs(everything=True)) == 1
+
+    home.serve(talk)
+    home.serve(talk)
+
+
+def test_a_start_waits_for_file_descriptors_and_says_so(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their lack is no failure of the job, and costs it no attempt."""
+    left = iter([False, False])
+    monkeypatch.setattr(effects, "has_descriptors", lambda: next(left, True))
+    monkeypatch.setattr(effects, "LOOK_AGAIN", 0.01)
+    home.put("queued")
+
+    def is_told(service: Service) -> bool:
+        texts = [stored.event.text for stored in service.events(0, "job")]
+        return any("does not exist" in text for text in texts) and any("no file descriptors" in text for text in texts)
+
+    before = len(make_record(PHASES["queued"]).attempts)
+    home.serve(until(is_told))
+    assert len(home.records()["job"].attempts) == before + 1
+
+
+def test_a_keeper_that_is_silent_is_asked_once_in_a_step(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each question waits for its ceiling, and the step goes round twice."""
+    asked: list[Path] = []
+
+    async def connect(directory: Path, *_: object) -> NoReturn:
+        asked.append(directory)
+        raise OSError(f"the keeper in {directory} does not answer")
+
+    monkeypatch.setattr(loop_module, "connect_keeper", connect)
+    monkeypatch.setattr(loop_module, "RECHECK", CEILING)
+    home.put("starting")
+    directory = save_want(home.state, "job", 1)
+    save_run(directory)
+    held = take_lock(directory / records.LOCK)
+    assert held is not None
+    try:
+        home.serve(until(lambda service: service.show("job").state == "running"))
+    finally:
+        os.close(held)
+    assert len(asked) == 1

@@ -9,10 +9,11 @@ import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
+from perdured import spool as spool_module
 from perdured.errors import WrongState
 from perdured.spool import MAX_SPEC, Spool
 from perdured.supervise.service import Service
@@ -35,7 +36,7 @@ class Folder:
 
     def work(self, until: Callable[[], object] | None = None, once_ready: Callable[[], object] = lambda: None) -> None:
         """Lets the spool run until the condition holds (no spec lies there any more); it must not end by itself."""
-        asyncio.run(self._work(until or (lambda: not list(self.directory.glob("*.toml"))), once_ready))
+        asyncio.run(self._work(until or (lambda: not self.waiting), once_ready))
 
     async def _work(self, until: Callable[[], object], once_ready: Callable[[], object]) -> None:
         spool = asyncio.create_task(Spool(self.directory, cast(Service, self.service)).run())
@@ -53,14 +54,19 @@ class Folder:
         return [submission.spec.name for submission in self.service.submitted]
 
     @property
+    def waiting(self) -> list[Path]:
+        return [*self.directory.glob("*.toml"), *(self.directory / "claimed").glob("*")]
+
+    @property
     def accepted(self) -> list[str]:
-        return sorted(path.name for path in (self.directory / "accepted").iterdir())
+        """Without the ids before the names."""
+        return sorted(path.name.partition("-")[2] for path in (self.directory / "accepted").iterdir())
 
     @property
     def rejected(self) -> dict[str, str]:
         """Name to reason."""
         folder = self.directory / "rejected"
-        return {p.name: (folder / f"{p.name}.reason").read_text() for p in folder.iterdir() if p.suffix == ".toml"}
+        return {p.name: (folder / f"{p.name}.reason").read_text() for p in folder.iterdir() if p.name.endswith(".toml")}
 
 
 async def _wait(spool: asyncio.Task[None], until: Callable[[], object]) -> None:
@@ -86,7 +92,8 @@ def test_what_lies_there_at_the_start_is_submitted_in_order(folder: Folder) -> N
         folder.put(f"{name}.toml", named(name))
     folder.work()
     assert folder.names == ["a", "b", "c"]
-    assert folder.accepted == ["job00001-a.toml", "job00002-b.toml", "job00003-c.toml"]
+    assert folder.accepted == ["a.toml", "b.toml", "c.toml"]
+    assert {path.name[:8] for path in (folder.directory / "accepted").iterdir()} == set(folder.service.jobs)
     assert folder.rejected == {}
 
 
@@ -174,11 +181,78 @@ def test_a_folder_that_is_called_a_spec_is_rejected(folder: Folder) -> None:
 
 
 @pytest.mark.parametrize("target", ["nowhere", "a.toml"])
-def test_a_link_that_leads_nowhere_is_passed_over(folder: Folder, target: str) -> None:
+def test_a_link_that_leads_nowhere_is_rejected(folder: Folder, target: str) -> None:
     (folder.directory / "a.toml").symlink_to(target)
     folder.put("b.toml", named("b"))
-    folder.work(lambda: folder.accepted)
+    folder.work()
+    assert "cannot be read" in folder.rejected["a.toml"]
     assert folder.names == ["b"]
+
+
+@pytest.mark.parametrize(
+    "name", [b"x" * 250 + b".toml", "ü".encode() * 120 + b".toml", b"\xff\xfe.toml", b"-.toml", b".toml"]
+)
+@pytest.mark.parametrize("content", [GOOD.encode(), b"\xff"], ids=["good", "bad"])
+def test_whatever_its_name_a_spec_is_taken_once(folder: Folder, name: bytes, content: bytes) -> None:
+    """One too long to be moved under a longer one was submitted again and again."""
+    (folder.directory / os.fsdecode(name)).write_bytes(content)
+    folder.put("b.toml", named("b"))
+    folder.work()
+    folder.work()
+    assert len(folder.names) + len(folder.rejected) == 2
+
+
+class Killed(BaseException):
+    """The daemon's end, at this point."""
+
+
+POINTS = range(1, 9)
+
+
+def _kill_at(point: int, monkeypatch: pytest.MonkeyPatch, folder: Folder) -> None:
+    """The process ends before or after each effect of the spool, numbered in order."""
+    passed = 0
+
+    def pass_point() -> None:
+        nonlocal passed
+        passed += 1
+        if passed == point:
+            raise Killed
+
+    def guard(act: Callable[..., object]) -> Callable[..., object]:
+        def guarded(*args: object, **named: object) -> object:
+            pass_point()
+            found = act(*args, **named)
+            pass_point()
+            return found
+
+        return guarded
+
+    submit = folder.service.submit_text
+
+    async def submit_text(*args: Any, **named: Any) -> object:
+        pass_point()
+        found = await submit(*args, **named)
+        pass_point()
+        return found
+
+    monkeypatch.setattr(folder.service, "submit_text", submit_text)
+    for name in ("rename_noreplace", "write_file"):
+        monkeypatch.setattr(spool_module, name, guard(getattr(spool_module, name)))
+
+
+@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize(("content", "kept"), [(GOOD.encode(), "accepted"), (b"command = 3", "rejected")])
+def test_killed_anywhere_a_spec_ends_in_one_place_and_is_one_job(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, point: int, content: bytes, kept: str
+) -> None:
+    folder.put("a.toml", content)
+    with monkeypatch.context() as patch, contextlib.suppress(Killed):
+        _kill_at(point, patch, folder)
+        folder.work()
+    folder.work()
+    assert (folder.accepted, list(folder.rejected)) == ((["a.toml"], []) if kept == "accepted" else ([], ["a.toml"]))
+    assert len(folder.service.jobs) == (kept == "accepted")
 
 
 def test_what_the_service_refuses_is_rejected_in_its_words(folder: Folder) -> None:
@@ -198,7 +272,7 @@ def test_what_the_disk_refuses_is_left_and_submitted_when_something_else_arrives
     folder.service.failure = failure
     folder.put("a.toml", named("a"))
     folder.work(lambda: "left in the spool" in caplog.text)
-    assert (folder.directory / "a.toml").exists()
+    assert len(folder.waiting) == 1
     folder.service.failure = None
     folder.work(lambda: len(folder.accepted) == 2, lambda: folder.put("b.toml", named("b")))
     assert sorted(map(str, folder.names)) == ["a", "b"]

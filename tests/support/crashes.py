@@ -2,7 +2,8 @@
 
 The model is pessimistic, as POSIX allows:
 
-- Bytes not covered by an fsync of their file may be all there, cut in half, zeros, or gone.
+- Bytes not covered by an fsync of their file may be all there, cut in half, zeros, or gone; of several writes, each on
+  its own; and the cut of a file to its length may not have happened.
 - A change to a directory (an entry made, renamed, removed) not covered by an fsync of that directory may have
   happened or not, each on its own, in any combination.
 - A directory that is not reachable is gone, with all in it, however well it was synced.
@@ -33,6 +34,16 @@ _MOST_PENDING = 14
 class File:
     content: bytes = b""
     synced: bytes = b""
+    since: list[Call] = field(default_factory=list)
+    """What was done to it after the last sync."""
+
+    def change(self, call: Call) -> None:
+        self.since.append(call)
+        self.content = _after(self.content, call)
+
+    def sync(self) -> None:
+        self.synced = self.content
+        self.since.clear()
 
 
 @dataclass(eq=False)
@@ -80,12 +91,14 @@ class Disk:
     def _write(self, call: Call) -> None:
         node = self._find(call.path)
         assert isinstance(node, File)
-        node.content += call.data
+        node.change(call)
+
+    _pwrite = _truncate = _write
 
     def _fsync(self, call: Call) -> None:
         node = self._find(call.path)
         assert isinstance(node, File)
-        node.synced = node.content
+        node.sync()
 
     def _fsyncdir(self, call: Call) -> None:
         node = self._find(call.path)
@@ -187,6 +200,20 @@ def _outcomes(file: File) -> Iterator[bytes]:
     yield file.synced
     yield file.content[: (len(file.synced) + len(file.content)) // 2]
     yield file.synced + bytes(len(file.content) - len(file.synced))
+    for lost in file.since if len(file.since) > 1 else ():
+        content = file.synced
+        for call in file.since:
+            content = content if call is lost else _after(content, call)
+        yield content
+
+
+def _after(content: bytes, call: Call) -> bytes:
+    """A file with these bytes, after this call."""
+    if call.name == "write":
+        return content + call.data
+    if call.name == "truncate":
+        return content[: call.offset].ljust(call.offset, b"\0")
+    return content[: call.offset].ljust(call.offset, b"\0") + call.data + content[call.offset + len(call.data) :]
 
 
 def _tree(directory: Directory, entries: dict[Directory, dict[str, Node]], contents: dict[File, bytes]) -> Tree:

@@ -30,14 +30,14 @@ def seal(checkpoint: Path, commit: dict[str, object] | None = None, **changes: o
     (checkpoint / MANIFEST).write_bytes(data)
     digest = hashlib.sha256(data).hexdigest()
     sealed = {"format": 1, "seq": fields["seq"], "manifest_sha256": digest} | (commit or {})
-    (checkpoint / COMMIT).write_text(json.dumps(sealed))
+    (checkpoint / COMMIT).write_text(json.dumps(sealed) + "\n")
 
 
 def _commit_without(key: str) -> Callable[[Path], object]:
     def apply(checkpoint: Path) -> None:
         fields = json.loads((checkpoint / COMMIT).read_text())
         del fields[key]
-        (checkpoint / COMMIT).write_text(json.dumps(fields))
+        (checkpoint / COMMIT).write_text(json.dumps(fields) + "\n")
 
     return apply
 

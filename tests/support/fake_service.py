@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -16,7 +16,7 @@ from perdured.core.events import Event
 from perdured.core.spec import list_unserved
 from perdured.errors import AmbiguousJob, NoSuchJob, WrongState
 from perdured.state.registry import StoredEvent
-from perdured.state.submission import Submission
+from perdured.state.submission import Submission, parse_submission
 from perdured.views import AttemptView, CheckpointView, JobView, NewestCheckpoint, SubmittedView
 
 Answer = TypeVar("Answer")
@@ -109,11 +109,18 @@ class FakeService:
         """How many wait for a change."""
         self._changed = asyncio.Event()
 
-    async def submit(self, submission: Submission) -> SubmittedView:
+    async def submit_text(
+        self, text: str, *, workdir: Path, env: Mapping[str, str], id: str | None = None
+    ) -> SubmittedView:
+        if id in self.jobs:
+            return SubmittedView(**dict(self.jobs[id]), notes=[])
+        submission = parse_submission(text, workdir=workdir, env=env)
         if self.failure is not None:
             raise self.failure
         self.submitted.append(submission)
-        job = make_job(f"job{len(self.submitted):05d}", submission.spec.job_name, state="queued", reason="submitted")
+        job = make_job(
+            id or f"job{len(self.submitted):05d}", submission.spec.job_name, state="queued", reason="submitted"
+        )
         self.put(job)
         self.tell(job.id, Event(kind="submitted", text="submitted"))
         return SubmittedView(**dict(job), notes=list_unserved(submission.spec))
@@ -143,7 +150,7 @@ class FakeService:
         self.tell(job.id, Event(kind="asked", text=f"asked to {wish}"))
         return job
 
-    def checkpoints(self, ref: str) -> list[CheckpointView]:
+    async def checkpoints(self, ref: str) -> list[CheckpointView]:
         return self.saved.get(self.show(ref).id, [])
 
     def events(self, after: int, ref: str | None = None) -> list[StoredEvent]:

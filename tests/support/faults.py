@@ -3,6 +3,11 @@
 The shim is put in place of the module's `os`, so the code under test is the real one, and all that it does not change
 still happens on a real file system. Calls are numbered from 1, reads included.
 
+*The n-th call, where threads make their order free.* A call's `Place` says which one it is: what it does, to which
+file, at which offset, and the how manyth of these it is. A run without a fault gives the list of places, the same set
+each time; the fault is then set to a place, whenever its thread gets there. Calls of one place but for their count are
+alike (the question for a file's flags), so it does not matter which thread has which. "For ever" is from then on.
+
 A simulated kill raises `Killed` at the n-th call and at each one after it, so that no clean-up can act, and closes
 what was open, as the kernel would: locks are let go. A real kill is SIGKILL to the own process.
 """
@@ -11,19 +16,24 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import signal
 import sys
+import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 
-import perdured.contract.checkpoint  # noqa: F401  loads the modules that are shimmed
 from perdured.contract import durable
+from perdured.contract.checkpoint import copier
 
 T = TypeVar("T")
-Way = Literal["refuse", "lose the answer", "kill before", "kill after", "kill half way", "short", "really kill"]
+Way = Literal[
+    "refuse", "lose the answer", "kill before", "kill after", "kill half way", "short", "nothing", "really kill"
+]
 
 READS = frozenset({"open", "listdir", "scandir", "stat", "lstat", "fstat", "read", "readv", "close"})
 PACKAGE = "perdured.contract.checkpoint"
@@ -41,37 +51,65 @@ class Call:
     path: str
     other: str = ""
     data: bytes = field(default=b"", repr=False)
+    offset: int = 0
+    """Of a `pwrite`; of a `truncate`, the length."""
+
+
+class Place(NamedTuple):
+    """Which call it is, whatever the order in which threads make theirs."""
+
+    name: str
+    path: str
+    offset: int
+    nth: int
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens at call `at`, and with `forever` at all calls after it.
+    """What happens at call `at` (0: at none), or at `place`; with `forever` also at all calls after it.
 
     "refuse": the error, and nothing was done. "lose the answer": it was done, and the error all the same. "short":
-    a write takes half.
+    a write takes half. "nothing": a write takes no byte, and says no word.
     """
 
     at: int
     way: Way = "refuse"
     error: int = errno.EIO
     forever: bool = False
-
-    def hits(self, number: int) -> bool:
-        return number == self.at or (self.forever and number > self.at)
+    place: Place | None = None
 
 
 class Kernel:
-    """`calls`: all that were tried. `done`: those that succeeded, in order. `really_syncs=False` saves time."""
+    """`calls`: all that were tried. `done`: those that succeeded, in order. `has_struck`: the fault came about.
 
-    def __init__(self, fault: Fault | None = None, *, really_syncs: bool = False, has_noreplace: bool = True) -> None:
+    `really_syncs=False` saves time. With `has_direct` the disk knows O_DIRECT, and is as strict as the strictest: whole
+    blocks or EINVAL.
+    """
+
+    def __init__(
+        self,
+        fault: Fault | None = None,
+        *,
+        really_syncs: bool = False,
+        has_noreplace: bool = True,
+        has_direct: bool = True,
+    ) -> None:
         self.calls: list[Call] = []
         self.done: list[Call] = []
+        self.places: list[Place] = []
         self.is_dead = False
+        self.has_struck = False
+        self.at_strike: Callable[[], None] = _kill_myself
+        """What a fault of "really kill" does, before the call; if it comes back, the call is made."""
         self._fault = fault
         self._really_syncs = really_syncs
         self._has_noreplace = has_noreplace
+        self._has_direct = has_direct
         self._open: dict[int, str] = {}
+        self._direct: set[int] = set()
         self._tokens = 0
+        self._counts: Counter[tuple[str, str, int]] = Counter()
+        self._turn = threading.RLock()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(os, name)
@@ -91,15 +129,47 @@ class Kernel:
         return descriptor
 
     def write(self, descriptor: int, data: memoryview) -> int:
-        taken = memoryview(data)
-        if self._hits_next("short") and len(taken) > 1:
-            taken = taken[: len(taken) // 2]
-        call = Call("write", self._open[descriptor], data=bytes(taken))
-        half = Call("write", call.path, data=call.data[: len(call.data) // 2])
-        return self._make(call, lambda: os.write(descriptor, taken), half, lambda: os.write(descriptor, half.data))
+        return self._write(Call("write", self._open[descriptor]), data, lambda view: os.write(descriptor, view))
+
+    def pwrite(self, descriptor: int, data: memoryview, offset: int) -> int:
+        with self._turn:
+            call = Call("pwrite", self._open.get(descriptor, ""), offset=offset)
+            if descriptor in self._direct and (offset % copier.BLOCK or len(data) % copier.BLOCK):
+                return self._make(call, _refuse_as_unaligned)
+            return self._write(call, data, lambda view: os.pwrite(descriptor, view, offset))
+
+    def _write(self, call: Call, data: memoryview, perform: Callable[[memoryview], int]) -> int:
+        view = memoryview(data)
+        part = view[: max(len(view) // 2, 1)]
+        whole, half = (replace(call, data=bytes(each)) for each in (view, part))
+        return self._make(whole, lambda: perform(view), half, lambda: perform(part))
+
+    def ftruncate(self, descriptor: int, length: int) -> None:
+        call = Call("truncate", self._open.get(descriptor, ""), offset=length)
+        self._make(call, lambda: os.ftruncate(descriptor, length))
+
+    def fcntl(self, descriptor: int, command: int, argument: int = 0) -> int:
+        """Only the flags of an open file, and of them O_DIRECT is ours, so that every file system is a strict one."""
+        path = self._open.get(descriptor, "")
+        if command == fcntl.F_GETFL:
+            return self._make(Call("getfl", path), lambda: self._get_flags(descriptor))
+        assert command == fcntl.F_SETFL
+        return self._make(Call("setfl", path), lambda: self._set_flags(descriptor, argument))
+
+    def _get_flags(self, descriptor: int) -> int:
+        flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+        return flags | os.O_DIRECT if descriptor in self._direct else flags
+
+    def _set_flags(self, descriptor: int, flags: int) -> int:
+        if flags & os.O_DIRECT and not self._has_direct:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        if self._really_syncs:
+            fcntl.fcntl(descriptor, fcntl.F_SETFL, flags)
+        (self._direct.add if flags & os.O_DIRECT else self._direct.discard)(descriptor)
+        return 0
 
     def fsync(self, descriptor: int) -> None:
-        path = self._open[descriptor]
+        path = self._open.get(descriptor, "")
         call = Call("fsyncdir" if os.path.isdir(f"/proc/self/fd/{descriptor}") else "fsync", path)
         self._make(call, lambda: os.fsync(descriptor) if self._really_syncs else None)
 
@@ -108,6 +178,7 @@ class Kernel:
         if self.is_dead:
             raise Killed
         path = self._open.pop(descriptor, "")
+        self._direct.discard(descriptor)
         os.close(descriptor)
         self._make(Call("close", path), lambda: None)
 
@@ -170,9 +241,23 @@ class Kernel:
         above = "" if dir_fd is None else self._open.get(dir_fd, "")
         return os.path.join(above, os.fspath(path))
 
-    def _hits_next(self, way: Way) -> bool:
+    def _find_way(self, call: Call) -> Way | None:
+        """What happens to this call, which is counted now."""
+        key = (call.name, call.path, call.offset)
         fault = self._fault
-        return fault is not None and fault.way == way and fault.hits(len(self.calls) + 1)
+        with self._turn:
+            if self.is_dead:
+                raise Killed
+            self._counts[key] += 1
+            place = Place(*key, self._counts[key])
+            self.calls.append(call)
+            self.places.append(place)
+            if fault is None:
+                return None
+            is_it = len(self.calls) == fault.at or place == fault.place
+            is_hit = is_it or (fault.forever and self.has_struck)
+            self.has_struck = self.has_struck or is_it
+            return fault.way if is_hit else None
 
     def _make(
         self,
@@ -181,27 +266,30 @@ class Kernel:
         half_call: Call | None = None,
         perform_half: Callable[[], T] | None = None,
     ) -> T:
-        if self.is_dead:
-            raise Killed
-        self.calls.append(call)
-        way = self._fault.way if self._fault is not None and self._fault.hits(len(self.calls)) else None
+        way = self._find_way(call)
         if way == "really kill":
-            os.kill(os.getpid(), signal.SIGKILL)
-        if way == "refuse":
-            raise self._error(call)
-        if way == "kill before":
-            self._die()
-        if way == "kill half way" and half_call is not None and perform_half is not None:
-            call, perform = half_call, perform_half
-        result = perform()
-        self.done.append(call)
-        if way in ("kill after", "kill half way"):
-            _discard(call, result)
-            self._die()
-        if way == "lose the answer":
-            _discard(call, result)
-            raise self._error(call)
-        return result
+            self.at_strike()
+        with self._turn:
+            if self.is_dead:
+                raise Killed
+            if way == "refuse":
+                raise self._error(call)
+            if way == "kill before":
+                self._die()
+            if half_call is not None and perform_half is not None:
+                if way == "nothing":
+                    return cast(T, 0)
+                if way in ("kill half way", "short"):
+                    call, perform = half_call, perform_half
+            result = perform()
+            self.done.append(call)
+            if way in ("kill after", "kill half way"):
+                _discard(call, result)
+                self._die()
+            if way == "lose the answer":
+                _discard(call, result)
+                raise self._error(call)
+            return result
 
     def _error(self, call: Call) -> OSError:
         assert self._fault is not None
@@ -221,6 +309,14 @@ class FullDisk(Kernel):
         raise OSError(errno.ENOSPC, "no space left")
 
 
+def _kill_myself() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _refuse_as_unaligned() -> int:
+    raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+
 def _discard(call: Call, result: object) -> None:
     """Close what was opened for nobody."""
     if call.name in ("open", "create"):
@@ -233,17 +329,29 @@ def _discard(call: Call, result: object) -> None:
 _renameat2 = durable.renameat2
 
 
+class _Fcntl:
+    """The module `fcntl`, whose one function that concerns files is the kernel's."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.fcntl = kernel.fcntl
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(fcntl, name)
+
+
 @contextlib.contextmanager
 def installed(kernel: Kernel) -> Iterator[Kernel]:
-    """The checkpoint format's modules see `kernel` as their `os`."""
+    """The checkpoint format's modules see `kernel` as their `os`; all but the arena, whose file is memory."""
     modules = [module for name, module in sys.modules.items() if name.startswith(PACKAGE) and hasattr(module, "os")]
-    modules.append(durable)
+    modules = [module for module in (*modules, durable) if module.__name__ != f"{PACKAGE}.arena"]
     try:
         for module in modules:
             vars(module)["os"] = kernel
+        vars(copier)["fcntl"] = _Fcntl(kernel)
         durable.renameat2 = kernel.renameat2
         yield kernel
     finally:
         for module in modules:
             vars(module)["os"] = os
+        vars(copier)["fcntl"] = fcntl
         durable.renameat2 = _renameat2

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from perdured.core.cause import Cause
-from perdured.core.end import End
-from perdured.core.evidence import Evidence
+from perdured.core.ends.cause import Cause
+from perdured.core.ends.end import End
+from perdured.core.ends.evidence import Evidence
 from perdured.core.observation import (
     Absent,
     AttemptSeen,

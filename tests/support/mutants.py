@@ -28,11 +28,21 @@ class Mutant:
 
 
 def functions_in(module: ModuleType) -> Iterator[FunctionType]:
-    """Module-level functions that were defined there; what a decorator wraps, instead of the wrapper."""
-    for value in vars(module).values():
-        function = inspect.unwrap(value) if callable(value) else value
-        if inspect.isfunction(function) and function.__module__ == module.__name__:
-            yield function
+    """Functions and methods that were defined there; what a decorator wraps, instead of the wrapper."""
+    for value in list(vars(module).values()):
+        if inspect.isclass(value) and value.__module__ == module.__name__:
+            for member in vars(value).values():
+                yield from _find_function(member, module)
+        else:
+            yield from _find_function(value, module)
+
+
+def _find_function(value: object, module: ModuleType) -> Iterator[FunctionType]:
+    function = value.fget if isinstance(value, property) else value
+    function = inspect.unwrap(function) if callable(function) else function
+    # What a dataclass or a named tuple makes has no source.
+    if inspect.isfunction(function) and function.__code__.co_filename == module.__file__:
+        yield function
 
 
 def mutants_without(module: ModuleType, is_wanted: Callable[[ast.stmt], bool]) -> Iterator[Mutant]:
@@ -52,6 +62,40 @@ def mutants_swapped(module: ModuleType, is_wanted: Callable[[ast.stmt], bool]) -
             pair = body[index : index + 2]
             if len(pair) == 2 and any(map(is_wanted, pair)) and not any(map(_is_fixed, pair)):
                 yield _mutate(function, "swapped", body[index], _at(tree, body, index, _swap))
+
+
+def mutants_of_checks(module: ModuleType) -> Iterator[Mutant]:
+    """For each condition, one mutant that always finds it true; for each half of an `and` or `or`, one without it."""
+    for function in functions_in(module):
+        tree = _parse(function)
+        for number, node in enumerate(ast.walk(tree)):
+            if isinstance(node, ast.If | ast.While | ast.IfExp):
+                yield _mutate(function, "always", node.test, _replaced(tree, number, _always))
+            if isinstance(node, ast.comprehension):
+                for index, condition in enumerate(node.ifs):
+                    yield _mutate(function, "unfiltered", condition, _replaced(tree, number, _unfilter, index))
+            if isinstance(node, ast.BoolOp):
+                for index, value in enumerate(node.values):
+                    yield _mutate(function, "without half", value, _replaced(tree, number, _drop_half, index))
+
+
+def _replaced(tree: ast.FunctionDef, number: int, change: Callable[..., None], *arguments: int) -> ast.FunctionDef:
+    """A copy of the tree, with its n-th node changed."""
+    changed = copy.deepcopy(tree)
+    change(list(ast.walk(changed))[number], *arguments)
+    return ast.fix_missing_locations(changed)
+
+
+def _always(node: ast.If | ast.While | ast.IfExp) -> None:
+    node.test = ast.Constant(True)
+
+
+def _unfilter(node: ast.comprehension, index: int) -> None:
+    del node.ifs[index]
+
+
+def _drop_half(node: ast.BoolOp, index: int) -> None:
+    node.values[index] = ast.Constant(isinstance(node.op, ast.And))
 
 
 @contextlib.contextmanager
@@ -100,12 +144,16 @@ def _swap(body: list[ast.stmt], index: int) -> None:
 
 def _is_fixed(statement: ast.stmt) -> bool:
     """Nothing can come after it, or its value is what follows needs."""
-    return isinstance(statement, ast.Return | ast.Raise | ast.Assign | ast.AnnAssign)
+    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+        return True  # a page of documentation
+    if isinstance(statement, ast.Assign):
+        return not all(isinstance(target, ast.Subscript | ast.Attribute) for target in statement.targets)
+    return isinstance(statement, ast.Return | ast.Raise | ast.AnnAssign)
 
 
-def _mutate(function: FunctionType, how: str, statement: ast.stmt, tree: ast.FunctionDef) -> Mutant:
+def _mutate(function: FunctionType, how: str, statement: ast.AST, tree: ast.FunctionDef) -> Mutant:
     text = " ".join(ast.unparse(statement).split())
-    name = f"{function.__module__.rpartition('.')[2]}.{function.__name__} {how}: {text[:60]}"
+    name = f"{function.__module__.rpartition('.')[2]}.{function.__qualname__} {how}: {text[:70]}"
     # `from __future__ import annotations` holds for the original, so annotations must not be evaluated here either.
     module = compile(ast.Module([tree], []), f"<mutant of {function.__name__}>", "exec", flags=_FUTURE)
     code = next(const for const in module.co_consts if isinstance(const, CodeType))

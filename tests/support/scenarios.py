@@ -6,7 +6,7 @@ import errno
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from perdured.contract.checkpoint import Choice, choose_checkpoint, parse_name, 
 from perdured.contract.checkpoint.layout import parse_claim
 from support.crashes import Disk, Tree, freeze, write_tree
 from support.faults import Call, Fault, FullDisk, Kernel, installed
-from support.stores import commit, find_committed, is_whole
+from support.stores import commit, commit_large, find_committed, is_whole
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def find_violations(scenario: Scenario, recorded: Record, judge: Judge, *, torn:
 def _moved(call: Call, recorded: Record) -> Call:
     """The call as if it had been made in the copy."""
     old, new = str(recorded.base), str(recorded.disk)
-    return Call(call.name, call.path.replace(old, new, 1), call.other.replace(old, new, 1), call.data)
+    return replace(call, path=call.path.replace(old, new, 1), other=call.other.replace(old, new, 1))
 
 
 def _below(tree: Tree, place: tuple[str, ...]) -> Tree:
@@ -244,6 +244,14 @@ def _commit_20(root: Path) -> None:
     commit(root, 20)
 
 
+def _commit_20_large(root: Path) -> None:
+    commit_large(root, 20)
+
+
+def _commit_20_from_memory(root: Path) -> None:
+    commit_large(root, 20, are_images=True)
+
+
 def _commit_in_a_root_that_nobody_synced(root: Path) -> None:
     vars(durable)["os"].mkdir(root.parent)
     vars(durable)["os"].mkdir(root)
@@ -302,6 +310,10 @@ def _without_noreplace() -> Kernel:
     return Kernel(has_noreplace=False)
 
 
+def _without_direct() -> Kernel:
+    return Kernel(has_direct=False)
+
+
 SCENARIOS = [
     Scenario("the first commit makes the root", _prepare_nothing, _commit_10, _check_first),
     Scenario(
@@ -309,6 +321,9 @@ SCENARIOS = [
     ),
     Scenario("a second commit", _prepare_one, _commit_20, _check_second),
     Scenario("a commit in marker mode", _prepare_one, _commit_20, _check_second, _without_noreplace),
+    Scenario("a commit of several chunks", _prepare_one, _commit_20_large, _check_second),
+    Scenario("a commit of a snapshot in memory", _prepare_one, _commit_20_from_memory, _check_second),
+    Scenario("a commit without O_DIRECT", _prepare_one, _commit_20_large, _check_second, _without_direct),
     *(
         Scenario(
             f"a commit whose {name} sync fails",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from perdured.core.actions import Action, Clean, Forget, Launch, Probe, Stop
-from perdured.core.cause import STORAGE
 from perdured.core.decide import decide
+from perdured.core.ends.cause import STORAGE
 from perdured.core.observation import Absent, AttemptSeen, Ended, GroundSeen, Lost, Refused, Unverifiable
 from perdured.core.policy import wish_on_return
 from perdured.core.record import UNDER_WAY, Wish

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
+import mmap
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache, partial
 from pathlib import Path
 
-from perdured.contract.checkpoint import Committed, Facts, commit_checkpoint, parse_name
+from perdured.contract.checkpoint import Committed, Facts, Manifest, commit_checkpoint, copier, parse_name
+from perdured.contract.checkpoint.copier import BLOCK, Image, Source, round_up
 from perdured.contract.checkpoint.layout import COMMIT, MANIFEST
 from perdured.contract.holding import LOCK
 from support.crashes import Tree, load_tree
 
 Payload = Mapping[str, bytes]
+commit_module = importlib.import_module("perdured.contract.checkpoint.commit")
 
 
 def payload_of(step: int) -> Payload:
@@ -30,6 +35,50 @@ def commit(root: Path, step: int, *, series: str = "run", healthy: bool = True) 
     return commit_checkpoint(root, step, files, facts_of(series, healthy=healthy))
 
 
+# Several chunks ----------------------------------------------------------------------------------------------------
+
+CHUNK = 2 * BLOCK
+"""Bytes, where `small_chunks` holds: small enough that every byte can be kept of thousands of states."""
+
+
+@cache
+def large_payload_of(step: int) -> Payload:
+    """For the copier's threads: of three chunks and a part of one, of two chunks to the byte, and of less than one."""
+    return {"a.bin": _fill(step, "a", 3 * CHUNK + 77), "sub/b.bin": _fill(step, "b", 2 * CHUNK), "c.bin": b"short"}
+
+
+def _fill(step: int, name: str, length: int) -> bytes:
+    """Other bytes at each place, so that a chunk in the place of another is seen."""
+    return b"".join(f"{name} {step} {number};".encode() for number in range(length // 6))[:length]
+
+
+@contextmanager
+def small_chunks() -> Iterator[None]:
+    """What is committed meanwhile is cut into small chunks, and its manifest says so."""
+    former = vars(copier)["CHUNK_SIZE"], commit_module.Manifest
+    vars(copier)["CHUNK_SIZE"], vars(commit_module)["Manifest"] = CHUNK, partial(Manifest, chunk_size=CHUNK)
+    try:
+        yield
+    finally:
+        vars(copier)["CHUNK_SIZE"], vars(commit_module)["Manifest"] = former
+
+
+def make_image(content: bytes) -> Image:
+    memory = mmap.mmap(-1, max(round_up(len(content)), BLOCK))
+    memory[: len(content)] = content
+    return Image(memoryview(memory), len(content))
+
+
+def commit_large(root: Path, step: int, *, are_images: bool = False) -> Committed:
+    """From buffers that do not end where chunks do; or from memory as it lies."""
+    files: dict[str, Source] = {
+        name: make_image(data) if are_images else [data[:700], data[700:]]
+        for name, data in large_payload_of(step).items()
+    }
+    with small_chunks():
+        return commit_checkpoint(root, step, files, facts_of())
+
+
 def flatten(tree: Tree, prefix: str = "") -> dict[str, bytes]:
     """A tree's files by their path."""
     files: dict[str, bytes] = {}
@@ -42,9 +91,9 @@ def flatten(tree: Tree, prefix: str = "") -> dict[str, bytes]:
 
 
 def is_whole(checkpoint: Tree, step: int) -> bool:
-    """Whether exactly the bytes of `payload_of(step)` are there, without asking the manifest."""
+    """Whether exactly the bytes of one of the payloads of `step` are there, without asking the manifest."""
     files = {name: data for name, data in flatten(checkpoint).items() if name not in (MANIFEST, COMMIT)}
-    return files == dict(payload_of(step))
+    return files in (dict(payload_of(step)), dict(large_payload_of(step)))
 
 
 def find_committed(tree: Tree) -> dict[str, Tree]:

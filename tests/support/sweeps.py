@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from perdured.contract.checkpoint import choose_checkpoint, list_checkpoints, quarantine, retain, retention
@@ -17,8 +18,8 @@ from perdured.contract.checkpoint.claims import find_highest_seq
 from perdured.contract.checkpoint.layout import CheckpointName, format_name, parse_any_seq, parse_name
 from perdured.contract.checkpoint.verify import verify_checkpoint
 from support.crashes import load_tree
-from support.faults import Fault, Kernel, Killed, installed
-from support.stores import commit, debris_in, find_committed, is_whole
+from support.faults import Fault, Kernel, Killed, Place, installed
+from support.stores import commit, commit_large, debris_in, find_committed, is_whole
 
 SECOND = "step-000000000020-000002"
 
@@ -45,27 +46,26 @@ class Sweep:
     prepare: Callable[[Path], None]
     act: Callable[[Path], object]
     check: Callable[[Outcome], Iterator[str]]
-    has_noreplace: bool = True
+    kernel: Callable[[Fault], Kernel] = Kernel
 
 
-def find_complaints(sweep: Sweep, fault: Fault, scratch: Path, *, numbers: range | None = None) -> Iterator[str]:
-    """Everything that is wrong after `fault` at each call in turn, or at each of `numbers`."""
+def find_complaints(sweep: Sweep, fault: Fault, scratch: Path) -> Iterator[str]:
+    """Everything that is wrong after `fault` at each call in turn."""
     template = scratch / "template" / "root"
     sweep.prepare(template)
-    for number in numbers or range(1, count_calls(sweep, template, scratch) + 1):
-        outcome = _run(sweep, template, scratch / str(number), replace(fault, at=number))
-        for complaint in _check_always(outcome):
-            yield f"call {number} ({outcome.kernel.calls[number - 1 :][:1]}): {complaint}"
-        for complaint in sweep.check(outcome):
-            yield f"call {number} ({outcome.kernel.calls[number - 1 :][:1]}): {complaint}"
-        shutil.rmtree(scratch / str(number))
+    for number, place in enumerate(list_places(sweep, template, scratch), 1):
+        outcome = _run(sweep, template, scratch / "run", replace(fault, place=place))
+        for complaint in (*_check_always(outcome), *sweep.check(outcome)):
+            yield f"call {number} ({place}): {complaint}"
+        shutil.rmtree(scratch / "run")
 
 
-def count_calls(sweep: Sweep, template: Path, scratch: Path) -> int:
-    outcome = _run(sweep, template, scratch / "count", Fault(at=0))
-    shutil.rmtree(scratch / "count")
+def list_places(sweep: Sweep, template: Path, scratch: Path) -> list[Place]:
+    """Every call of the operation when nothing fails. The path is that of the later runs: a place has its file's."""
+    outcome = _run(sweep, template, scratch / "run", Fault(at=0))
+    shutil.rmtree(scratch / "run")
     assert outcome.error is None
-    return len(outcome.kernel.calls)
+    return outcome.kernel.places
 
 
 def _run(sweep: Sweep, template: Path, place: Path, fault: Fault) -> Outcome:
@@ -75,7 +75,7 @@ def _run(sweep: Sweep, template: Path, place: Path, fault: Fault) -> Outcome:
     if template.exists():
         shutil.copytree(template, root)
     before = frozenset(os.listdir(root)) if root.exists() else frozenset()
-    with installed(Kernel(fault, has_noreplace=sweep.has_noreplace)) as kernel:
+    with installed(sweep.kernel(fault)) as kernel:
         try:
             sweep.act(root)
         except (Exception, Killed) as error:  # noqa: BLE001  which one is for the check to say
@@ -86,6 +86,8 @@ def _run(sweep: Sweep, template: Path, place: Path, fault: Fault) -> Outcome:
 def _check_always(outcome: Outcome) -> Iterator[str]:
     if outcome.error is not None and not isinstance(outcome.error, OSError | Killed):
         yield f"it raised {outcome.error!r}"
+    if outcome.fault.place is not None and not outcome.kernel.has_struck:
+        yield "the fault did not come about"
     if outcome.kernel.opened:
         yield f"it left open {outcome.kernel.opened}"
 
@@ -210,9 +212,13 @@ def _prepare_three(root: Path) -> None:
 
 
 COMMIT = Sweep("commit", _prepare_one, lambda root: commit(root, 20), check_commit)
+LARGE = replace(COMMIT, name="commit of several chunks", act=lambda root: commit_large(root, 20))
 SWEEPS = [
     COMMIT,
-    replace(COMMIT, name="commit in marker mode", has_noreplace=False),
+    replace(COMMIT, name="commit in marker mode", kernel=partial(Kernel, has_noreplace=False)),
+    LARGE,
+    replace(LARGE, name="commit of a snapshot in memory", act=lambda root: commit_large(root, 20, are_images=True)),
+    replace(LARGE, name="commit without O_DIRECT", kernel=partial(Kernel, has_direct=False)),
     replace(COMMIT, name="commit after a kill", prepare=_prepare_debris),
     Sweep("first commit", _prepare_nothing, lambda root: commit(root, 10), check_first),
     Sweep("retention", _prepare_three, lambda root: retain(root, 2), check_retention),

@@ -11,6 +11,8 @@ from perdured.contract.checkpoint import parse_name
 from perdured.contract.checkpoint.layout import parse_temporary
 from support.faults import Call
 
+WRITES = ("write", "pwrite", "truncate")
+
 
 def find_misorders(calls: list[Call], root: Path, payload: set[str]) -> Iterator[str]:
     """What is against the protocol in the trace of one commit. `payload` are the names of its files."""
@@ -26,7 +28,7 @@ def find_misorders(calls: list[Call], root: Path, payload: set[str]) -> Iterator
     for file in sorted(files):
         yield from _misorders_of_file(before, file)
     if _last(before, "create", f"{temporary}/MANIFEST.json") < max(
-        _last(before, "write", f) for f in files if "MANIF" not in f
+        _last(before, name, f) for name in WRITES for f in files if "MANIF" not in f
     ):
         yield "the manifest does not come last"
     yield from _misorders_of_directories(before, directories)
@@ -42,9 +44,13 @@ def _is_publication(call: Call) -> bool:
 
 def _misorders_of_file(calls: list[Call], file: str) -> Iterator[str]:
     """Created exclusively once, written, synced once after the last write, closed."""
-    made, written, synced = _all(calls, "create", file), _all(calls, "write", file), _all(calls, "fsync", file)
+    made, synced = _all(calls, "create", file), _all(calls, "fsync", file)
+    written = [at for name in WRITES for at in _all(calls, name, file)]
     if len(made) != 1:
         yield f"{file} is created {len(made)} times"
+    cut = _last(calls, "truncate", file)
+    if cut >= 0 and cut < max(written):
+        yield f"{file} is cut to its length before all of it was written"
     if len(synced) != 1 or synced[0] < max(written, default=0):
         yield f"{file} is not synced once, after it was written"
     if _last(calls, "close", file) < max(synced, default=0):
@@ -96,25 +102,44 @@ def _is_in(path: str, directory: str) -> bool:
 
 # strace ----------------------------------------------------------------------------------------------------------
 
+_BEGUN = re.compile(r"^(\d+) +(\w+\(.*) <unfinished \.\.\.>$")
+_ENDED = re.compile(r"^(\d+) +<\.\.\. \w+ resumed>(.*)$")
 _LINE = re.compile(r"^\d+ +(\w+)\((.*)\) += (?!-)", flags=re.MULTILINE)
+_BY_DESCRIPTOR = {"write": "write", "pwrite64": "pwrite", "ftruncate": "truncate", "close": "close"}
+_BY_PATH = ("open", "openat", "creat", "mkdir", "mkdirat", "rename", "renameat", "renameat2", "unlink", "unlinkat")
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _DESCRIPTOR = re.compile(r"\d+<([^>]*)>")
 
 
 def parse_strace(text: str) -> list[Call]:
-    """The calls that succeeded, of a trace made with `-y` (paths beside descriptors) and absolute paths."""
-    calls = [(match[1], match[2]) for match in _LINE.finditer(text)]
+    """The calls that succeeded, in the order in which they ended.
+
+    The trace was made with `-y` (paths beside descriptors), and all paths are absolute.
+    """
+    calls = [(match[1], match[2]) for match in _LINE.finditer("\n".join(_join_halves(text)))]
     directories = {_STRING.findall(arguments)[0] for name, arguments in calls if "O_DIRECTORY" in arguments}
     return [call for name, arguments in calls if (call := _parse(name, arguments, directories)) is not None]
 
 
+def _join_halves(text: str) -> Iterator[str]:
+    """A call of one thread during which another made one stands on two lines."""
+    begun: dict[str, str] = {}
+    for line in text.splitlines():
+        if half := _BEGUN.match(line):
+            begun[half[1]] = half[2]
+        elif half := _ENDED.match(line):
+            yield f"{half[1]} {begun.pop(half[1], '')}{half[2]}"
+        else:
+            yield line
+
+
 def _parse(name: str, arguments: str, directories: set[str]) -> Call | None:
-    paths = _STRING.findall(arguments) if name not in ("write", "close", "fsync", "fdatasync") else []
-    held = _DESCRIPTOR.findall(arguments)
+    held = _DESCRIPTOR.findall(arguments) if name not in _BY_PATH else []
+    paths = _STRING.findall(arguments) if name in _BY_PATH else []
     if name == "openat" and "O_CREAT" in arguments:
         return Call("create" if "O_EXCL" in arguments and "O_NOFOLLOW" in arguments else "overwrite", paths[0])
-    if name in ("write", "close") and held:
-        return Call(name, held[0])
+    if name in _BY_DESCRIPTOR and held:
+        return Call(_BY_DESCRIPTOR[name], held[0])
     if name in ("fsync", "fdatasync"):
         return Call("fsyncdir" if held[0] in directories else "fsync", held[0])
     if name == "mkdir":

@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from perdured.core.evidence import Evidence
+from perdured.core.ends.evidence import Evidence
 from perdured.core.observation import (
     Absent,
     AttemptSeen,

@@ -209,6 +209,24 @@ def test_a_loss_that_is_not_finite_is_not_resumed_from() -> None:
     assert perdure.load("a.pth")["epoch"] == 1
 
 
+@pytest.mark.parametrize(
+    ("loss", "healthy"),
+    [
+        (torch.tensor(math.nan), False),
+        (torch.tensor([math.inf], requires_grad=True), False),
+        (np.float32("nan"), False),
+        (torch.tensor(1.0, requires_grad=True), True),
+        (torch.tensor([math.nan, 1.0]), True),
+        ("nan", True),
+        (torch.tensor(1j), True),
+        ([math.nan], True),
+    ],
+    ids=str,
+)
+def test_a_loss_that_is_a_tensor_of_one_element_counts_as_its_number(loss: object, healthy: bool) -> None:
+    assert classic._is_healthy({"loss": loss}, 1) == healthy
+
+
 def test_a_loss_that_is_not_finite_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
     perdure.save({"epoch": 1, "loss": 0.5}, "a.pth")
     assert not capsys.readouterr().err

@@ -47,8 +47,8 @@ def newest(root: str = "checkpoints") -> Path:
 
 
 def test_a_pth_is_what_people_save_by_hand(saved: dict[str, Any]) -> None:
-    assert export.main(["checkpoints", "out/x.pth"]) == 0
-    found = torch.load("out/x.pth", weights_only=True)
+    assert export.main(["checkpoints", "x.pth"]) == 0
+    found = torch.load("x.pth", weights_only=True)
     assert freeze(found["model_state_dict"]) == freeze(saved["model"])
     assert freeze(found["optimizer_state_dict"]) == freeze(saved["optimizer"])
     assert (found["step"], found["epoch"], found["values"]) == (2, 2, {"best": 0.5})
@@ -183,7 +183,7 @@ def test_a_broken_one_is_not_exported(saved: dict[str, Any], capsys: pytest.Capt
 
 @pytest.mark.parametrize(
     ("arguments", "status"),
-    [(["nowhere", "x.pth"], 1), (["checkpoints", "x.bin"], 2), (["checkpoints", "x.pt/y.pt"], 1)],
+    [(["nowhere", "x.pth"], 1), (["checkpoints", "x.bin"], 2), (["checkpoints", "x.pt/y.pt"], 2)],
 )
 def test_what_cannot_be_done_is_told(
     arguments: list[str], status: int, saved: dict[str, Any], capsys: pytest.CaptureFixture[str]

@@ -29,6 +29,7 @@ def make_app(service: Service) -> FastAPI:
         description=_DESCRIPTION,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         generate_unique_id_function=_name_of,
     )
     app.state.service = service

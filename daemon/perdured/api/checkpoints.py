@@ -18,4 +18,4 @@ class CheckpointList(BaseModel):
 
 @router.get("/v1/jobs/{ref}/checkpoints", summary="A job's committed checkpoints, newest first")
 async def list_checkpoints(ref: str, service: TheService) -> CheckpointList:
-    return CheckpointList(schema_=1, checkpoints=service.checkpoints(ref))
+    return CheckpointList(schema_=1, checkpoints=await service.checkpoints(ref))

@@ -7,7 +7,6 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from perdured.errors import BadUsage
-from perdured.state.submission import parse_submission
 from perdured.views import JobView, SubmittedView
 
 from .replies import FAILURES
@@ -42,7 +41,7 @@ async def submit_job(request: SubmitRequest, service: TheService) -> SubmittedVi
     if not Path(request.workdir).is_absolute():
         todo = "Send the folder of the spec's file, or the folder in which the command is to run."
         raise BadUsage("The workdir is not absolute.", f"It is {request.workdir!r}.", todo)
-    return await service.submit(parse_submission(request.spec, workdir=Path(request.workdir), env=request.env))
+    return await service.submit_text(request.spec, workdir=Path(request.workdir), env=request.env)
 
 
 @router.get("/v1/jobs/{ref}", summary="One job, with all its attempts")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 from pathlib import Path
+from typing import NamedTuple
 
 from perdured.contract.durable import make_directories
 from perdured.contract.sockets import bind_unix, connect_unix
@@ -14,6 +15,11 @@ from .peers import observe_peer
 
 _LOOK_WITHIN = 2.0
 """Seconds to ask who serves a socket already."""
+
+
+class SocketFile(NamedTuple):
+    device: int
+    inode: int
 
 
 def open_listening(path: Path) -> socket.socket:
@@ -30,6 +36,22 @@ def open_listening(path: Path) -> socket.socket:
         why = "What lies there is no socket" if path.exists() else error.strerror or str(error)
         todo = "Choose another place with --socket or PERDURE_SOCKET_PATH."
         raise PerdureError(f"Cannot listen on {path}.", f"{why}.", todo) from error
+
+
+def close_listening(listener: socket.socket, path: Path, own: SocketFile | None) -> None:
+    """Takes the socket file away, unless another has been put in its place: that one is somebody else's."""
+    listener.close()
+    if own is not None and observe_socket_file(path) == own:
+        path.unlink(missing_ok=True)
+
+
+def observe_socket_file(path: Path) -> SocketFile | None:
+    """None when there is none."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return None
+    return SocketFile(status.st_dev, status.st_ino)
 
 
 def _explain_served(path: Path) -> AlreadyServed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -58,6 +59,8 @@ def _size_of(path: Path) -> int:
 def _read_chunk(path: Path, offset: int) -> bytes:
     try:
         with path.open("rb") as file:
+            if offset >= file.seek(0, os.SEEK_END):  # the file system may refuse to go so far
+                return b""
             file.seek(offset)
             return file.read(MAX_CHUNK)
     except FileNotFoundError:

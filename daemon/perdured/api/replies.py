@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from perdured.errors import AmbiguousJob, BadUsage, NoSpace, NoSuchJob, PerdureError, WrongState
+from perdured.errors import AmbiguousJob, BadUsage, DiskSilent, NoSpace, NoSuchJob, PerdureError, WrongState
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,7 @@ FAILURES: dict[int | str, dict[str, Any]] = {
     400: {"model": FailureReply, "description": "The request or the spec is wrong; nothing was changed."},
     404: {"model": FailureReply, "description": "There is no such job, attempt or address."},
     409: {"model": FailureReply, "description": "The reference fits several jobs, or the job's state forbids it."},
+    504: {"model": FailureReply, "description": "A disk did not answer in time; nothing was changed."},
     507: {"model": FailureReply, "description": "The disk is full; nothing was changed."},
 }
 
@@ -44,13 +45,15 @@ _STATUSES: tuple[tuple[type[PerdureError], int], ...] = (
     (BadUsage, 400),
     (NoSuchJob, 404),
     (NoSpace, 507),
+    (DiskSilent, 504),
 )
 
 
 def reply_failure(error: PerdureError, status: int | None = None) -> JSONResponse:
     """The answer that tells of `error`."""
     chosen = status or next((code for kind, code in _STATUSES if isinstance(error, kind)), 500)
-    told = Failure(what=error.what, why=error.why, todo=error.todo, exit_status=error.exit_status)
+    what, why, todo = (text.encode(errors="backslashreplace").decode() for text in (error.what, error.why, error.todo))
+    told = Failure(what=what, why=why, todo=todo, exit_status=error.exit_status)
     return JSONResponse(FailureReply(error=told).model_dump(), chosen)
 
 

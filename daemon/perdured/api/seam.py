@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Protocol, cast
 
 from fastapi import Depends, Request
 
 from perdured.state.registry import StoredEvent
-from perdured.state.submission import Submission
 from perdured.views import CheckpointView, JobView, SubmittedView
 
 Wish = Literal["stop", "resume", "restart", "park", "remove", "save"]
@@ -18,7 +18,7 @@ Wish = Literal["stop", "resume", "restart", "park", "remove", "save"]
 class Service(Protocol):
     """A `ref` is a job's id, a unique prefix of it, or its name; a wrong one raises NoSuchJob or AmbiguousJob."""
 
-    async def submit(self, submission: Submission) -> SubmittedView: ...
+    async def submit_text(self, text: str, *, workdir: Path, env: Mapping[str, str]) -> SubmittedView: ...
 
     def list_jobs(self, *, everything: bool) -> list[JobView]: ...
 
@@ -26,7 +26,7 @@ class Service(Protocol):
 
     async def ask(self, ref: str, wish: Wish) -> JobView: ...
 
-    def checkpoints(self, ref: str) -> list[CheckpointView]: ...
+    async def checkpoints(self, ref: str) -> list[CheckpointView]: ...
 
     def events(self, after: int, ref: str | None = None) -> list[StoredEvent]: ...
 

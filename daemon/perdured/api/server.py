@@ -12,8 +12,10 @@ import socket
 from collections.abc import Iterator
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
+from perdured.contract.sockets import BACKLOG
+from perdured.descriptors import most_connections
 from perdured.errors import PerdureError
 
 from .app import make_app
@@ -21,6 +23,8 @@ from .peers import is_trusted_connection
 from .replies import Failure, FailureReply
 from .seam import Service
 
+SILENT = 10.0
+"""Seconds that a client may be silent when it is its turn."""
 CLOSE_WITHIN = 3
 """Seconds for answers under way; then their tasks are cancelled. Long polls are answered at once."""
 
@@ -38,6 +42,8 @@ async def serve(service: Service, listening: socket.socket) -> None:
         server_header=False,
         date_header=False,
         timeout_graceful_shutdown=CLOSE_WITHIN,
+        # So many are accepted at one time, before the first of them can be refused for being too many.
+        backlog=min(BACKLOG, max(most_connections() // 2, 1)),
     )
     server = _Server(config)
     running = asyncio.ensure_future(server.serve(sockets=[listening]))
@@ -65,23 +71,69 @@ class _Server(uvicorn.Server):
 
 
 class _TrustedPeers(H11Protocol):
+    """Of trusted users; not too many, and none that stays without asking anything. A long poll waits for us, not for
+    its client, and may."""
+
+    _heard_at = 0.0
+    _timer: asyncio.TimerHandle | None = None
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if not is_trusted_connection(transport.get_extra_info("socket")):
-            transport.write(_REFUSAL)
-            transport.close()
+            self._refuse(transport, _REFUSAL)
+        elif len(self.connections) > most_connections():
+            self._refuse(transport, _TOO_MANY)
+        else:
+            self._hear()
+            self._look_again()
+
+    def data_received(self, data: bytes) -> None:
+        self._hear()
+        super().data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        super().connection_lost(exc)
+
+    def _refuse(self, transport: asyncio.Transport, answer: bytes) -> None:
+        transport.write(answer)
+        transport.close()
+
+    def _hear(self) -> None:
+        self._heard_at = self.loop.time()
+
+    def _look_again(self) -> None:
+        """Closes the connection of a client that is silent although it is its turn."""
+        cycle: RequestResponseCycle | None = self.cycle
+        is_its_turn = cycle is None or cycle.response_complete or cycle.more_body
+        if is_its_turn and self.loop.time() - self._heard_at >= SILENT:
+            self.transport.close()
+        else:
+            self._timer = self.loop.call_later(SILENT, self._look_again)
 
 
-def _format_refusal() -> bytes:
-    told = Failure(
+def _format_answer(status: str, told: Failure) -> bytes:
+    body = FailureReply(error=told).model_dump_json()
+    head = f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+    return f"{head}connection: close\r\n\r\n{body}".encode()
+
+
+_REFUSAL = _format_answer(
+    "403 Forbidden",
+    Failure(
         what="This daemon serves another user.",
         why="It talks to its own user and to root only.",
         todo="Start a daemon of your own with `perdured &`.",
         exit_status=PerdureError.exit_status,
-    )
-    body = FailureReply(error=told).model_dump_json()
-    head = f"HTTP/1.1 403 Forbidden\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
-    return f"{head}connection: close\r\n\r\n{body}".encode()
-
-
-_REFUSAL = _format_refusal()
+    ),
+)
+_TOO_MANY = _format_answer(
+    "503 Service Unavailable",
+    Failure(
+        what="The daemon has too many connections.",
+        why="Each takes a file descriptor, and its jobs need some as well.",
+        todo="End some of the programs that are connected to it, and try again.",
+        exit_status=PerdureError.exit_status,
+    ),
+)

@@ -103,7 +103,7 @@ def job_options(function: AnyFunction) -> AnyFunction:
 def read_asked_job(context: click.Context, asked: Mapping[str, object]) -> AskedJob:
     """The job that the command line asks for; raises BadUsage where it cannot be meant."""
     command = context.meta.get(_COMMAND)
-    options = {key: value for key, value in asked.items() if key != "spec" and _is_given(value)}
+    options = {key: _checked_option(key, value) for key, value in asked.items() if key != "spec" and _is_given(value)}
     spec = asked["spec"]
     env = _capture_environment()
     if isinstance(spec, Path):
@@ -111,11 +111,11 @@ def read_asked_job(context: click.Context, asked: Mapping[str, object]) -> Asked
             todo = _did_you_mean(context, [str(spec)])
             raise BadUsage(f"{spec} is a script, not a spec.", "A spec is a TOML file.", todo)
         _refuse_mixture(spec, command, options)
-        return AskedJob(_read_spec(spec), spec.parent.resolve(), env)
+        return AskedJob(_read_spec(spec), _checked_workdir(spec.parent.resolve()), env)
     if not command:
         verb = context.command_path
         raise BadUsage("Nothing to run.", "There is neither a SPEC nor a command.", f"{verb} SPEC, or: {verb} -- CMD …")
-    return AskedJob(build_spec(options, command), Path.cwd(), env)
+    return AskedJob(build_spec(options, command), _checked_workdir(Path.cwd()), env)
 
 
 def build_spec(options: Mapping[str, object], command: Sequence[str]) -> str:
@@ -161,6 +161,21 @@ def _checked(command: Sequence[str]) -> list[str]:
         except UnicodeEncodeError:
             raise BadUsage("The command is not UTF-8.", f"It has the word {word!r}.", "Rename that file.") from None
     return list(command)
+
+
+def _checked_workdir(path: Path) -> Path:
+    if not _is_text(str(path)):
+        why = f"It is {str(path)!a}, and specs and JSON hold only text."
+        raise BadUsage("The workdir is not UTF-8.", why, "Rename that directory.")
+    return path
+
+
+def _checked_option(option: str, value: object) -> object:
+    for text in value if isinstance(value, tuple) else (value,):
+        if isinstance(text, str) and not _is_text(text):
+            name = option.rpartition("__")[2].replace("_", "-")
+            raise BadUsage(f"--{name} is not UTF-8.", f"It is {text!a}.", "Use a name that is text.")
+    return value
 
 
 def _capture_environment() -> dict[str, str]:

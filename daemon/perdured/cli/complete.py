@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from perdured.client import Client
 from perdured.errors import PerdureError
-
-from .settings import Settings
 
 _ANSWER_WITHIN = 0.2
 """Seconds. Whoever presses the tabulator is waiting."""
 
 
-def list_words(settings: Settings, incomplete: str) -> list[str]:
+def list_words(socket: Path, incomplete: str) -> list[str]:
     """The names that begin so, and the ids of jobs whose name does not tell them apart."""
     try:
-        jobs = Client(settings.socket_path, timeout=_ANSWER_WITHIN).list_jobs(everything=True)
+        jobs = Client(socket, timeout=_ANSWER_WITHIN).list_jobs(everything=True)
     except PerdureError:
         return []
     names = {job["name"] for job in jobs}

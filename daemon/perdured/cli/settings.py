@@ -80,7 +80,7 @@ def terminal_width() -> int | None:
 def complete_jobs(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
     from .complete import list_words
 
-    return list_words(context.find_object(Settings) or Settings(), incomplete)
+    return list_words((context.find_object(Settings) or Settings()).socket_path, incomplete)
 
 
 job_argument = click.argument("job", metavar="JOB", shell_complete=complete_jobs)

@@ -46,6 +46,9 @@ def find_targets(path: Path) -> list[Path]:
         )
     if path.is_file():
         return [_find_committed(path) or path]
+    if not path.is_dir():
+        why = "It is neither a file nor a directory."
+        raise BadUsage(f"There is no checkpoint at {path}.", why, "Give a checkpoint or a file of one.")
     if parse_name(path.name) or (path / COMMIT).exists() or (path / MANIFEST).exists():
         return [path]
     named = [(name, each) for each in path.iterdir() if (name := parse_name(each.name)) and each.is_dir()]

@@ -123,7 +123,15 @@ def write_all(descriptor: int, buffer: Buffer) -> None:
         return  # `cast` refuses a view with a zero in its shape
     view = view.cast("B")
     while view.nbytes:
-        view = view[os.write(descriptor, view) :]
+        written = os.write(descriptor, view)
+        check_progress(written)
+        view = view[written:]
+
+
+def check_progress(written: int) -> None:
+    """A write that takes nothing and says nothing would be tried again for ever."""
+    if not written:
+        raise OSError(errno.EIO, "the file system takes no bytes and gives no reason")
 
 
 def write_file(path: Path, data: bytes, *, mode: int = 0o644, replace: bool = True) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .cause import Cause
+from perdured.core.ends.cause import Cause
+
 from .record import JobRecord
 
 SPECS = "failures"

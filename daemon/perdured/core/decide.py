@@ -35,6 +35,8 @@ def _note_what_was_seen(record: JobRecord, observation: Observation) -> JobRecor
         record = record.but(progress=newest.step)
     if last is None or record.phase.kind not in UNDER_WAY or not isinstance(seen, Held | Orphaned | Ended | Lost):
         return record
+    if isinstance(seen, Ended) and observation.step is None and seen.exit.step is not None:
+        record = record.but(loss=seen.exit.loss, total=seen.exit.total)  # it ended while no daemon listened
     if isinstance(seen, Ended | Lost) and observation.step is not None:
         record = record.but(loss=observation.loss, total=observation.total)
     if seen.pid is None or seen.pid == last.pid:

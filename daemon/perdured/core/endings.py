@@ -6,11 +6,12 @@ budget, `perdured.core.judgement` the rest), and only then does the wish decide 
 
 from __future__ import annotations
 
+from perdured.core.ends.cause import HELD, Cause
+from perdured.core.ends.classify import classify_end
+from perdured.core.ends.end import End
+
 from .budgets import charge, count_failures
-from .cause import HELD, Cause
-from .classify import classify_end
 from .decision import Context, Decision, tell
-from .end import End
 from .judgement import GiveUp, StepOver, judge_failure
 from .observation import CheckpointSeen, Ended, Refused
 from .policy import backoff_delay, count_idle_ends, has_advanced, probe_delay

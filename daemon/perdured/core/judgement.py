@@ -19,8 +19,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from perdured.core.ends.cause import Cause
+
 from .budgets import count_failures, limit_of
-from .cause import Cause
 from .record import AttemptRecord, JobRecord
 
 MAX_HOPS = 3

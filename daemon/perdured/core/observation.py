@@ -17,8 +17,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .cause import Cause
-from .evidence import Evidence
+from perdured.core.ends.cause import Cause
+from perdured.core.ends.evidence import Evidence
+
 from .pace import Pace, Unhealthy, Watch, WatchKind
 from .value import Value
 
@@ -40,6 +41,8 @@ class Exit(Value):
     """Kills by the kernel for memory in the attempt's memory cgroup; None when nobody could count."""
     step: int | None = None
     """The last step that it reported."""
+    loss: float | None = None
+    total: int | None = None
 
 
 class Trouble(Value):

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import zlib
 
-from .cause import Cause
+from perdured.core.ends.cause import Cause
+
 from .record import JobRecord, Wish
 from .spec import Backoff
 

@@ -12,9 +12,9 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from perdured.contract import exits
+from perdured.core.ends.cause import Cause
+from perdured.core.ends.end import End
 
-from .cause import Cause
-from .end import End
 from .value import Value
 
 Wish = Literal["run", "stop", "park", "restart", "remove"]

@@ -5,8 +5,9 @@ What follows its end is in `perdured.core.endings`.
 
 from __future__ import annotations
 
+from perdured.core.ends.cause import Cause
+
 from .actions import Action, Clean, Dump, Forget, Launch, Look, Probe, Stop
-from .cause import Cause
 from .decision import Context, Decision, tell
 from .diagnosis import list_watched
 from .endings import come_to_rest, fail_unstarted, hold

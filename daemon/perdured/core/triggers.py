@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from enum import Enum
 
-from .cause import STORAGE, Cause
-from .classify import classify_end
+from perdured.core.ends.cause import STORAGE, Cause
+from perdured.core.ends.classify import classify_end
+
 from .observation import AttemptSeen
 from .record import UNDER_WAY, JobRecord
 

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from .cause import Cause
+from perdured.core.ends.cause import Cause
+
 from .observation import AttemptSeen, Ended, Exit, Lost
 from .record import JobRecord
 from .units import human_duration

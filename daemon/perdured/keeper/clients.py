@@ -3,6 +3,10 @@
 Nobody can hold the keeper up. Sockets never block; what is read of one client is bounded by one line, and what waits to
 be written to one by one message of each kind: a status that could not be sent yet is overtaken by the next. Progress
 alone is told a few times a second, all else at once.
+
+Nor can a crowd keep a daemon out. Everybody is let in; beyond MAX_CLIENTS the one that has been silent longest has to
+go, and where nobody is silent, the next process of the job that introduces itself. Known limit: a job that passes
+itself off as many daemons makes its real one connect again and again.
 """
 
 from __future__ import annotations
@@ -20,7 +24,8 @@ from .log import log, log_failure
 from .loop import READ, WRITE, Loop, read_clock
 
 MAX_CLIENTS = 512
-"""More wait to be accepted until one leaves."""
+"""A daemon beyond that is heard all the same."""
+MAX_DAEMONS = 16
 PUSH_INTERVAL = 0.2
 """Seconds between two statuses in which only progress has changed."""
 ACCEPT_PAUSE = 1.0
@@ -145,10 +150,18 @@ class Clients:
             self._guard(client, self._read_all)
 
     def _accept_all(self, _: int = READ) -> None:
-        while len(self._clients) < MAX_CLIENTS and self._accept():
-            pass
-        if len(self._clients) >= MAX_CLIENTS:
-            self._pause()
+        while self._accept():
+            self._make_room()
+
+    def _make_room(self) -> None:
+        """The oldest of those that have not said who they are, unless its word has come by now."""
+        silent = [client for client in self._clients.values() if client.hello is None]
+        for client in silent[:-1]:
+            if len(self._clients) <= MAX_CLIENTS:
+                return
+            self._guard(client, self._read_all)
+            if client.hello is None:
+                self._drop(client, "it said nothing, and others wait")
 
     def _accept(self) -> bool:
         """True when there may be another."""
@@ -223,7 +236,11 @@ class Clients:
 
     def _welcome(self, client: Client, hello: talk.Hello) -> None:
         client.hello = hello
+        introduced = sum(other.hello is not None for other in self._clients.values())
+        if hello.role == messages.ROLE_JOB and introduced > MAX_CLIENTS:
+            raise ValueError("too many processes of the job are connected")
         if hello.role == messages.ROLE_DAEMON:
+            self._drop_daemons_beyond(MAX_DAEMONS)
             # From here on an older daemon, one that hung while another took over, can look but not act.
             self._epoch = max(self._epoch, hello.epoch)
             client.wants_status = True
@@ -231,6 +248,11 @@ class Clients:
             self._is_save_owed = False
             client.wants_save = True
         self._write(client)
+
+    def _drop_daemons_beyond(self, most: int) -> None:
+        daemons = [client for client in self._clients.values() if _has_role(client, messages.ROLE_DAEMON)]
+        for client in daemons[:-most]:
+            self._drop(client, "too many daemons are connected")
 
     def _push(self) -> None:
         self._loop.cancel("push")
@@ -264,8 +286,6 @@ class Clients:
         self._loop.forget(client.fd)
         client.connection.close()
         client.drop_descriptor()
-        if len(self._clients) == MAX_CLIENTS - 1:
-            self._resume()
         if _has_role(client, messages.ROLE_JOB):
             self._audience.lose_job(client.fd)
 

@@ -52,6 +52,7 @@ class Keeper:
         self._wakeup = wakeup
         self._loop = Loop()
         self._clients = Clients(self._loop, listener, self)
+        self._not_saved: str | None = None
         self._memory = Memory(self._loop, attempt.locks, self._hear_writer, self._on_writer_end)
 
     def hold(self) -> None:
@@ -107,6 +108,8 @@ class Keeper:
     def _hear_writer(self, answer: Committed, client: int | None) -> None:
         if answer.step is not None and answer.path is not None:
             self._told = self._told._replace(checkpoint_step=answer.step, checkpoint_path=answer.path)
+        if self._exit is not None:
+            self._not_saved = answer.why
         if client is not None:
             self._told = talk.forget_saving(self._told, client, time.monotonic())
             self._clients.tell(client, talk.make_answer(answer.generation, answer.step, answer.path, answer.why))
@@ -213,6 +216,8 @@ class Keeper:
             stop_reason=self._stop.reason if self._stop else None,
             oom_kills=oom_kills - before if oom_kills is not None and before is not None else None,
             step=self._told.step,
+            loss=self._told.loss,
+            total=self._told.total,
             checkpoint_step=self._told.checkpoint_step,
             checkpoint_path=self._told.checkpoint_path,
         )
@@ -284,6 +289,7 @@ class Keeper:
                 step=self._told.step,
                 checkpoint_step=self._told.checkpoint_step,
                 checkpoint_path=self._told.checkpoint_path,
+                not_saved=self._not_saved,
             )
             self._save_exit()
 

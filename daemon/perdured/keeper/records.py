@@ -111,8 +111,12 @@ class ExitRecord(NamedTuple):
     """Kills by the kernel for memory in the leader's memory cgroup during the attempt; None when it cannot be read."""
     usage: Usage | None = None
     step: int | None = None
+    loss: float | None = None
+    total: int | None = None
     checkpoint_step: int | None = None
     checkpoint_path: str | None = None
+    not_saved: str | None = None
+    """Why the last snapshot that the job left in memory was not committed."""
 
 
 def load_want(directory: Path) -> Want:
@@ -187,8 +191,11 @@ def parse_exit(data: Data) -> ExitRecord:
         oom_kills=take_optional(data, "oom_kills", int),
         usage=_parse_usage(usage) if usage is not None else None,
         step=take_optional(data, "step", int),
+        loss=take_optional(data, "loss", float),
+        total=take_optional(data, "total", int),
         checkpoint_step=take_optional(data, "checkpoint_step", int),
         checkpoint_path=take_optional(data, "checkpoint_path", str),
+        not_saved=take_optional(data, "not_saved", str),
     )
 
 

@@ -14,7 +14,7 @@ from collections import deque
 from pathlib import Path
 
 from perdured.clock import read_uptime
-from perdured.core.kernel_log import LogRecord, parse_kernel_line, parse_kmsg
+from perdured.core.ends.kernel_log import LogRecord, parse_kernel_line, parse_kmsg
 
 KMSG = Path("/dev/kmsg")
 _LONGEST_RECORD = 8192

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from perdured import keeper
 from perdured.contract import durable, environment
+from perdured.descriptors import give_back_limit
 from perdured.errors import PerdureError
 from perdured.keeper import cgroup, channel, records
 from perdured.keeper.records import Want
@@ -140,6 +141,7 @@ def spawn_keeper(directory: Path, program: Path = PROGRAM) -> socket.socket:
         raise
     finally:
         theirs.close()
+    give_back_limit(pid)
     _unreaped.add(pid)
     _reap_at_end(pid)
     return ours

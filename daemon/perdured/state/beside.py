@@ -36,20 +36,20 @@ class Found(NamedTuple):
 
 
 def save_beside(state: StateDir, submission: Submission, record: JobRecord) -> None:
-    """Errors: OSError."""
-    make_directories(state.job(record.id), mode=0o700)
+    """What is missing, and no more: a start of the daemon does this for thousands of jobs. Errors: OSError."""
     if not state.submission(record.id).exists():
-        _save_submission(state.submission(record.id), submission, record)
-    save_rest(state, record)
+        save_submission(state, submission, record)
+    if record.is_resting != state.rest(record.id).exists():
+        save_rest(state, record)
 
 
 def save_rest(state: StateDir, record: JobRecord) -> None:
     """Errors: OSError."""
     path = state.rest(record.id)
-    if not record.is_resting:
-        path.unlink(missing_ok=True)
-    elif _load_rest(path) != record:
+    if record.is_resting:
         write_file(path, record.model_dump_json().encode(), mode=0o600)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def load_beside(directory: Path) -> Found:
@@ -62,7 +62,9 @@ def load_beside(directory: Path) -> Found:
     return Found(submission, float(at) if at is not None else None, _load_rest(directory / "rest.json"))
 
 
-def _save_submission(path: Path, submission: Submission, record: JobRecord) -> None:
+def save_submission(state: StateDir, submission: Submission, record: JobRecord) -> None:
+    """Errors: OSError."""
+    make_directories(state.job(record.id), mode=0o700)
     content: dict[str, object] = {
         "spec": submission.spec.model_dump(mode="json"),
         "env": submission.env,
@@ -70,7 +72,7 @@ def _save_submission(path: Path, submission: Submission, record: JobRecord) -> N
         "version": 1,
         "submitted_at": record.submitted_at,
     }
-    write_file(path, json.dumps(content, indent=1).encode(), mode=0o600)
+    write_file(state.submission(record.id), json.dumps(content, indent=1).encode(), mode=0o600)
 
 
 def _load_rest(path: Path) -> JobRecord | None:

@@ -17,6 +17,9 @@ from .paths import StateDir
 from .rebuild import rebuild_registry
 from .registry import Registry, open_registry
 
+LONGEST_PATH = 500
+"""Bytes. SQLite's own limit is 512, and its journal's name is longer than the database's."""
+
 _log = logging.getLogger("perdured")
 
 
@@ -28,6 +31,7 @@ class AlreadyHeld(PerdureError):
 def open_state(root: Path, clock: Clock) -> Iterator[tuple[StateDir, Registry]]:
     """The state directory, locked for this process until the end of the block. Raises AlreadyHeld or StateTooNew."""
     state = StateDir(root.absolute())
+    _refuse_long_path(state)
     _make_root(state)
     lock = _take_lock(state)
     try:
@@ -38,6 +42,16 @@ def open_state(root: Path, clock: Clock) -> Iterator[tuple[StateDir, Registry]]:
             registry.close()
     finally:
         os.close(lock)
+
+
+def _refuse_long_path(state: StateDir) -> None:
+    length = len(os.fsencode(state.registry))
+    if length > LONGEST_PATH:
+        raise PerdureError(
+            f"The path of the state directory is too long: {state.root}",
+            f"The path of {state.registry.name} in it has {length} bytes, and SQLite opens at most {LONGEST_PATH}.",
+            "Choose a shorter one with --state-dir or PERDURE_STATE_DIR.",
+        )
 
 
 def _make_root(state: StateDir) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from perdured.core.classify import classify_end
+from perdured.core.ends.classify import classify_end
 from perdured.core.events import Event
 from perdured.core.observation import AttemptSeen, Ended, Lost
 from perdured.core.record import AttemptRecord, JobRecord, Starting, Wish

@@ -14,7 +14,7 @@ import itertools
 import json
 import logging
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,6 +107,10 @@ class Registry:
         with self._transaction():
             self._db.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?, ?)", row)
             self._add_events(record.id, events, at)
+
+    def save_environment(self, job: str, env: Mapping[str, str]) -> None:
+        with self._transaction():
+            self._db.execute("UPDATE jobs SET env = ? WHERE id = ?", (json.dumps(dict(env)), job))
 
     def save_record(self, record: JobRecord, events: Iterable[Event], at: float) -> None:
         """The record and what is told about it, both or neither."""

@@ -34,7 +34,35 @@ def parse_submission(text: str, *, workdir: Path, env: Mapping[str, str]) -> Sub
         spec = parse_spec(text)
     except InvalidSpec as error:
         raise _explain(error) from None
-    return Submission(spec, {**env, **spec.env}, os.path.realpath(workdir / spec.workdir))
+    env = {**env, **spec.env}
+    _refuse_impossible_environment(env)
+    return Submission(spec, env, _resolve_workdir(workdir / spec.workdir))
+
+
+def _resolve_workdir(path: Path) -> str:
+    todo = "Rename that directory, or choose another `workdir`."
+    if "\0" in str(path):
+        raise BadUsage("The workdir is no path.", f"It has a NUL in it: {str(path)!a}.", todo)
+    real = os.path.realpath(path)
+    if not is_text(real):
+        raise BadUsage("The workdir is not UTF-8.", f"It is {real!a}, and specs and JSON hold only text.", todo)
+    return real
+
+
+def _refuse_impossible_environment(env: Mapping[str, str]) -> None:
+    for name, value in env.items():
+        if not name or "=" in name or "\0" in name + value or not is_text(name + value):
+            why = f"{name!a}: a name is not empty, without =; name and value are UTF-8 without NUL."
+            raise BadUsage("No process can have this environment.", why, "Leave that variable out.")
+
+
+def is_text(text: str) -> bool:
+    """False for what came from the kernel as bytes that are not UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _explain(error: InvalidSpec) -> InvalidSubmission:

@@ -7,13 +7,17 @@ import logging
 import secrets
 import shutil
 from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TypeVar
 
 from perdured.clock import Clock
 from perdured.core.actions import Action, Clean, Dump, Forget, Launch, Look, Probe, Stop
-from perdured.core.cause import Cause
-from perdured.core.classify import STACKS_TITLE
+from perdured.core.ends.cause import Cause
+from perdured.core.ends.classify import STACKS_TITLE
 from perdured.core.events import Event
 from perdured.core.observation import GroundSeen, Orphaned, Refused
+from perdured.descriptors import has_descriptors
+from perdured.disks import Disks
 from perdured.errors import PerdureError
 from perdured.processes import (
     DirectoryInUse,
@@ -32,19 +36,26 @@ from perdured.state.registry import Registry
 from .ground import Ground, Rivals, prepare_ground, probe_storage
 from .job import Job
 
+LOOK_AGAIN = 2.0
+"""Seconds between looks whether there are file descriptors again."""
+
 _log = logging.getLogger("perdured")
 
+T = TypeVar("T")
 Tell = Callable[[Job, Iterable[Event]], None]
 FindRivals = Callable[[Job], Rivals]
 
 
 class Effects:
-    def __init__(self, state: StateDir, registry: Registry, tell: Tell, clock: Clock, find_rivals: FindRivals) -> None:
+    def __init__(
+        self, state: StateDir, registry: Registry, tell: Tell, clock: Clock, disks: Disks, find_rivals: FindRivals
+    ) -> None:
         self._state = state
         self._registry = registry
         self._tell = tell
         self._clock = clock
         self._find_rivals = find_rivals
+        self._disks = disks
 
     async def perform(self, job: Job, action: Action) -> None:
         match action:
@@ -68,7 +79,8 @@ class Effects:
         job.refused, job.status, job.shape = None, None, None
         job.watches = {}  # the silence of the attempt before is not this one's
         try:
-            prepared = await asyncio.to_thread(prepare_ground, job, launch, self._find_rivals(job))
+            await self._wait_for_descriptors(job)
+            prepared = await self._touch(job, partial(prepare_ground, job, launch, self._find_rivals(job)))
             self._tell(job, prepared.events)
             if isinstance(prepared.result, Refused):
                 job.refused = prepared.result
@@ -83,9 +95,22 @@ class Effects:
             job.refused = Refused(why=f"{error.strerror or error}{where}", permanent=False)
 
     async def _probe(self, job: Job) -> None:
-        fault = await asyncio.to_thread(probe_storage, job.submission, self._find_rivals(job))
+        fault = await self._touch(job, partial(probe_storage, job.submission, self._find_rivals(job)))
         job.ground = GroundSeen(at=self._clock(), fault=fault)
         job.wake.set()
+
+    async def _wait_for_descriptors(self, job: Job) -> None:
+        """Their lack is not the job's fault, and an attempt that fails for it would be counted as one."""
+        if has_descriptors():
+            return
+        text = f"no file descriptors are left to start it with; waiting, looking every {LOOK_AGAIN:g} s"
+        _log.warning("job %s: %s", job.id, text)
+        self._tell(job, [Event(kind="waiting", text=text)])
+        while not has_descriptors() and job.record.wish == "run":  # noqa: ASYNC110 - nobody tells of a closed one
+            await asyncio.sleep(LOOK_AGAIN)
+
+    async def _touch(self, job: Job, look: Callable[[], T]) -> T:
+        return await self._disks.touch(job.submission.checkpoint_dir, look)
 
     def _order(self, job: Job, launch: Launch, ground: Ground) -> Order:
         stop = job.submission.spec.stop

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from perdured.core.evidence import Evidence
+from perdured.core.ends.evidence import Evidence
 from perdured.core.observation import AttemptSeen, Ended, Lost
 from perdured.keeper.records import OUTPUT_LOG
 

@@ -24,7 +24,7 @@ from perdured.contract.checkpoint.verify import Verdict
 from perdured.contract.durable import make_directories, write_file
 from perdured.contract.holding import find_writer
 from perdured.core.actions import Launch
-from perdured.core.cause import Cause
+from perdured.core.ends.cause import Cause
 from perdured.core.events import Event
 from perdured.core.observation import Refused
 from perdured.core.units import human_size
@@ -55,8 +55,22 @@ class Prepared(NamedTuple):
     events: tuple[Event, ...] = ()
 
 
+class Survey(NamedTuple):
+    """What a submission needs to know of the place that it names. To ask may take as long as the disk."""
+
+    root: str
+    """The checkpoint directory, without symbolic links."""
+    writer: str | None
+    fault: Refused | None
+
+
 Rivals = Mapping[str, Path]
 """Attempts that run now: the job's name for people, and where it writes its checkpoints."""
+
+
+def survey_ground(submission: Submission) -> Survey:
+    root = submission.checkpoint_dir
+    return Survey(os.path.realpath(root), find_writer(root), find_fault(submission))
 
 
 def find_fault(submission: Submission, rivals: Rivals = MappingProxyType({})) -> Refused | None:

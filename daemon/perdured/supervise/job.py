@@ -42,6 +42,8 @@ class Job:
     """The keeper was asked for its status: the next one is a reason to look again."""
     newest: CheckpointSeen | None = None
     is_newest_stale: bool = True
+    root: str | None = None
+    """The checkpoint directory without symbolic links, once its disk has told."""
     is_forgotten: bool = False
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 

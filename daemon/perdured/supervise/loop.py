@@ -3,22 +3,27 @@
 Rules. (1) Level-triggered: a wake-up carries no news, the decision is made from what is seen. (2) Persist before act:
 the record is in the registry before the first action of its decision; between the two there is no await. (3) A job's
 loop has one step in flight at a time, so a slow step (hashing a large checkpoint) holds up that job alone.
-(4) Nothing is killed because of a bookkeeping failure: when the registry cannot be written, nothing is decided, the
-job goes on, and the loop looks again.
+(4) A disk that hangs holds up the jobs that need it (`perdured.disks`), and of those none that runs and does not write
+its own files. (5) Nothing is killed because of a bookkeeping failure: when the registry cannot be written, nothing is
+decided, the job goes on, and the loop looks again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+import os
+from collections.abc import Collection, Iterable
 from functools import partial
+from pathlib import Path
 
 from perdured.clock import Clock
 from perdured.core.decide import Decision, decide
 from perdured.core.events import Event
-from perdured.core.observation import Ended, Held, Lost, Observation, Vitals
+from perdured.core.observation import CheckpointSeen, Ended, Held, Lost, Observation, Vitals
 from perdured.core.record import JobRecord, Wish
+from perdured.disks import Disks
+from perdured.errors import DiskSilent
 from perdured.processes import KeeperStatus, KernelLog, NotOurs, Surveyor, connect_keeper, observe_attempt
 from perdured.state.beside import save_rest
 from perdured.state.paths import StateDir
@@ -37,6 +42,8 @@ from .vitals import examine
 RECHECK = 1.0
 """Seconds until a keeper that holds its lock but does not answer is tried again."""
 AFTER_ERROR = 5.0
+SILENT = 10.0
+"""Seconds after which the disk of a running attempt is not waited for."""
 RECONCILE = 30.0
 """Seconds: the safety net under the wake-ups. Nothing on the fast path waits for it."""
 
@@ -46,13 +53,14 @@ _log = logging.getLogger("perdured")
 class Loop:
     """Tends every job of one state directory."""
 
-    def __init__(self, state: StateDir, registry: Registry, clock: Clock) -> None:
+    def __init__(self, state: StateDir, registry: Registry, clock: Clock, disks: Disks) -> None:
         self.jobs: dict[str, Job] = {}
         self.journal = Journal(registry, clock)
         self._state = state
         self._registry = registry
         self._clock = clock
-        self._effects = Effects(state, registry, self.journal.tell, clock, self._find_rivals)
+        self._disks = disks
+        self._effects = Effects(state, registry, self.journal.tell, clock, disks, self._find_rivals)
         self._watcher = Watcher()
         self._kernel_log = KernelLog()
         self._surveyor = Surveyor()
@@ -108,14 +116,16 @@ class Loop:
 
     async def _settle(self, job: Job) -> float | None:
         """Decides and acts until nothing more follows; returns when to look again."""
+        silent: int | None = None
         while not job.is_forgotten:
-            unanswered = not await self._connect(job)
+            if silent is None or silent != job.number:  # a keeper that is silent is asked once in a step: it takes time
+                silent = None if await self._connect(job) else job.number
             seen = await self._look(job)
             before = job.record
             decision = decide(job.submission.spec, before, seen, self._clock())
             await self._carry_out(job, decision)
             if decision.record == before:
-                return _earliest(decision.wake_at, self._clock() + RECHECK if unanswered else None)
+                return _earliest(decision.wake_at, self._clock() + RECHECK if silent is not None else None)
         return None
 
     async def _look(self, job: Job) -> Observation:
@@ -180,7 +190,7 @@ class Loop:
             return False
         except OSError:
             return False
-        self._watch_foreign_files(job)
+        await self._watch_foreign_files(job)
         return True
 
     def _take_status(self, job: Job, status: KeeperStatus) -> None:
@@ -203,28 +213,40 @@ class Loop:
         if not job.is_newest_stale:
             return
         job.is_newest_stale = False
-        foreign = self._foreign.get(job.id)
-        if foreign is not None:
-            await asyncio.to_thread(foreign.commit_new_ones, job.number or 0, self._clock())
         before = job.newest
-        root, suspects = job.submission.checkpoint_dir, job.record.suspects
-        job.newest = await asyncio.to_thread(observe_newest_checkpoint, root, suspects)
+        try:
+            job.root, job.newest = await self._read_checkpoints(job)
+        except DiskSilent as error:
+            _log.warning("job %s: %s Its attempt goes on; looking again", job.id, error.what)
+            job.is_newest_stale = True
         if job.newest is not None and job.is_under_way and (before is None or job.newest.step != before.step):
             self.journal.tell(
                 job, [Event(kind="checkpoint", text=f"step {job.newest.step} is safe", step=job.newest.step)]
             )
 
-    def _watch_foreign_files(self, job: Job) -> None:
+    async def _read_checkpoints(self, job: Job) -> tuple[str, CheckpointSeen | None]:
+        """While a keeper holds the attempt, a stop must get through, whatever its disk does; else nothing can follow
+        but what needs the disk."""
+        root, suspects, now = job.submission.checkpoint_dir, job.record.suspects, self._clock()
+        foreign, number = self._foreign.get(job.id), job.number or 0
+        if foreign is not None:
+            await self._disks.touch(root, partial(foreign.commit_new_ones, number, now))
+        look = partial(_find_newest, root, suspects)
+        return await self._disks.touch(root, look, SILENT if job.link is not None else None)
+
+    async def _watch_foreign_files(self, job: Job) -> None:
         """Programs that write their own files: what matches the spec's pattern is committed when it is finished."""
-        pattern = job.submission.spec.checkpoint.pattern
-        if pattern is None:
+        if job.submission.spec.checkpoint.pattern is None:
             return
+        loop, root = asyncio.get_running_loop(), job.submission.checkpoint_dir
         if job.id not in self._foreign:
-            self._foreign[job.id] = ForeignFiles(job.submission, job.id)
-        loop = asyncio.get_running_loop()
-        self._watcher.watch(
-            self._foreign[job.id].directory, lambda: loop.call_soon_threadsafe(self._look_for_checkpoints, job)
-        )
+            self._foreign[job.id] = await self._disks.touch(root, partial(ForeignFiles, job.submission, job.id))
+        directory = self._foreign[job.id].directory
+
+        def look() -> None:
+            loop.call_soon_threadsafe(self._look_for_checkpoints, job)
+
+        await self._disks.touch(directory, partial(self._watcher.watch, directory, look))
 
     def _look_for_checkpoints(self, job: Job) -> None:
         job.is_newest_stale = True
@@ -235,6 +257,10 @@ def _tell_apart(status: KeeperStatus) -> tuple[object, ...]:
     """What another decision may follow from."""
     phase = status.pace.phase if status.pace is not None else None
     return (status.leader_pid, status.stop_reason, status.saving, phase, status.unhealthy)
+
+
+def _find_newest(root: Path, suspects: Collection[str]) -> tuple[str, CheckpointSeen | None]:
+    return os.path.realpath(root), observe_newest_checkpoint(root, suspects)
 
 
 def _earliest(*times: float | None) -> float | None:

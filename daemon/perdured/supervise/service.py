@@ -7,26 +7,27 @@ and the job's loop fulfils it, also after a restart of the daemon.
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from perdured.clock import Clock
-from perdured.contract.holding import find_writer
 from perdured.core.events import Event
 from perdured.core.policy import wish_on_return
 from perdured.core.record import JobRecord, Wish
 from perdured.core.spec import list_unserved
+from perdured.disks import Disks
 from perdured.errors import BadUsage, WrongState
-from perdured.state.beside import save_beside
+from perdured.state.beside import save_beside, save_submission
 from perdured.state.paths import StateDir
 from perdured.state.registry import Registry, StoredEvent
-from perdured.state.submission import Submission
+from perdured.state.submission import Submission, parse_submission
 from perdured.views import CheckpointView, JobView, Place, SubmittedView, describe_job, log_of
 
 from .effects import make_job_id
-from .ground import find_fault
+from .ground import Survey, survey_ground
 from .job import Job
 from .loop import Loop
 from .observe import describe_checkpoints
@@ -35,6 +36,9 @@ from .references import find_job
 _log = logging.getLogger("perdured")
 
 Ask = Literal["stop", "resume", "restart", "park", "remove", "save"]
+
+ANSWER_WITHIN = 10.0
+"""Seconds that a disk may take to answer a verb; a sleeping one needs about as long to spin up."""
 
 _WISHES: dict[str, Wish] = {
     "stop": "stop",
@@ -50,7 +54,8 @@ class Service:
         self._state = state
         self._registry = registry
         self._clock = clock
-        self._loop = Loop(state, registry, clock)
+        self._disks = Disks()
+        self._loop = Loop(state, registry, clock, self._disks)
 
     async def start(self, *, resume_parked: bool = True) -> None:
         """Takes up every job that the registry knows. What was parked goes on: there is a daemon again."""
@@ -66,25 +71,32 @@ class Service:
         """Leaves the jobs to their keepers."""
         await self._loop.close()
 
-    async def submit(self, submission: Submission) -> SubmittedView:
+    async def submit_text(
+        self, text: str, *, workdir: Path, env: Mapping[str, str], id: str | None = None
+    ) -> SubmittedView:
+        """A new job of a spec's text; the same `id` again is the same job. Raises InvalidSubmission besides."""
+        if id in self._loop.jobs:
+            return self._describe_submitted(self._loop.jobs[id])
+        read = partial(parse_submission, text, workdir=workdir, env=env)
+        return await self.submit(await self._disks.touch(workdir, read, ANSWER_WITHIN), id)
+
+    async def submit(self, submission: Submission, id: str | None = None) -> SubmittedView:
         """A new job: durable, with its environment, before it returns. Raises BadUsage where it could never run."""
-        self._refuse_shared_checkpoints(submission)
-        fault = find_fault(submission)
-        if fault is not None:
-            why = f"{fault.why[:1].upper()}{fault.why[1:]}."
+        survey = await self._survey(submission)
+        self._refuse_shared_checkpoints(submission, survey)  # from here on no await, or two could come to share them
+        if survey.fault is not None:
+            why = f"{survey.fault.why[:1].upper()}{survey.fault.why[1:]}."
             raise BadUsage("The job was not accepted.", why, "Nothing was changed by it.")
-        record = JobRecord(id=make_job_id(), name=submission.spec.job_name, submitted_at=self._clock())
-        notes = list_unserved(submission.spec)
-        events = [Event(kind="submitted", text="submitted"), *(Event(kind="note", text=text) for text in notes)]
-        self._loop.journal.save_submission(submission, record, events)
-        try:
-            save_beside(self._state, submission, record)
-        except BaseException:
-            self._registry.forget(record.id)
-            raise
-        job = Job(submission, record)
+        record = JobRecord(id=id or make_job_id(), name=submission.spec.job_name, submitted_at=self._clock())
+        events = [Event(kind="submitted", text="submitted")]
+        events += [Event(kind="note", text=text) for text in list_unserved(submission.spec)]
+        self._save_submission(submission, record, events)
+        job = Job(submission, record, root=survey.root)
         self._loop.add(job)
-        return SubmittedView(**dict(self._describe(job)), notes=notes)
+        return self._describe_submitted(job)
+
+    async def _survey(self, submission: Submission) -> Survey:
+        return await self._disks.touch(submission.checkpoint_dir, partial(survey_ground, submission), ANSWER_WITHIN)
 
     def list_jobs(self, *, everything: bool) -> list[JobView]:
         """Oldest first; those at rest only if asked for, or if they failed or were stopped and wait for somebody."""
@@ -102,7 +114,7 @@ class Service:
             self._ask_save(job)
         elif not _is_fulfilled(job.record, wish):
             if wish in ("resume", "restart") and job.record.is_resting:
-                self._refuse_shared_checkpoints(job.submission)
+                self._refuse_shared_checkpoints(job.submission, await self._survey(job.submission))
             self._loop.wish(job, _WISHES[wish], Event(kind="asked", text=f"asked to {wish}"))
         return self._describe(job)
 
@@ -140,8 +152,9 @@ class Service:
         while not all(job.record.is_resting for job in jobs):
             seen = await self.wait_for_change(seen)
 
-    def checkpoints(self, ref: str) -> list[CheckpointView]:
-        return describe_checkpoints(self._find(ref).submission.checkpoint_dir)
+    async def checkpoints(self, ref: str) -> list[CheckpointView]:
+        root = self._find(ref).submission.checkpoint_dir
+        return await self._disks.touch(root, partial(describe_checkpoints, root), ANSWER_WITHIN)
 
     def events(self, after: int, ref: str | None = None) -> list[StoredEvent]:
         return self._loop.journal.load_events(after, self._find(ref).id if ref is not None else None)
@@ -162,6 +175,16 @@ class Service:
                 return self._describe(job)
         return None
 
+    def renew_environment(self, ref: str, env: Mapping[str, str]) -> None:
+        """Attempts that start from now on have this one."""
+        job = self._find(ref)
+        if job.submission.env == env:
+            return
+        submission = replace(job.submission, env=dict(env))
+        save_submission(self._state, submission, job.record)
+        self._registry.save_environment(job.id, submission.env)
+        job.submission = submission
+
     def _find(self, ref: str) -> Job:
         return find_job(self._loop.jobs, ref)
 
@@ -171,31 +194,40 @@ class Service:
             raise WrongState(f"Job {job.id} cannot be asked to save.", why, "`perdure show` says what it is doing.")
         job.link.ask_save()
 
-    def _refuse_shared_checkpoints(self, submission: Submission) -> None:
+    def _refuse_shared_checkpoints(self, submission: Submission, survey: Survey) -> None:
         """Two writers on one checkpoint directory must be impossible."""
-        root = os.path.realpath(submission.checkpoint_dir)
         for other in self._loop.jobs.values():
             if other.submission is submission or not other.record.will_run:
                 continue
-            if os.path.realpath(other.submission.checkpoint_dir) == root:
+            if (other.root or str(other.submission.checkpoint_dir)) == survey.root:
                 raise WrongState(
-                    f"Job {other.id} ({other.record.name}) already writes its checkpoints to {root}.",
+                    f"Job {other.id} ({other.record.name}) already writes its checkpoints to {survey.root}.",
                     "Two jobs on one checkpoint directory would resume from each other's state.",
                     f"Give this one another `checkpoint.dir`, or end the other: perdure stop {other.id}",
                 )
-        writer = find_writer(submission.checkpoint_dir)
-        if writer is not None:
+        if survey.writer is not None:
             raise WrongState(
-                f"{writer.capitalize()} already writes its checkpoints to {root}.",
+                f"{survey.writer.capitalize()} already writes its checkpoints to {survey.root}.",
                 "Two runs on one checkpoint directory would resume from each other's state.",
                 "Give this one another `checkpoint.dir`, or end the other; `perdure ps` may know it.",
             )
+
+    def _save_submission(self, submission: Submission, record: JobRecord, events: Iterable[Event]) -> None:
+        self._loop.journal.save_submission(submission, record, events)
+        try:
+            save_beside(self._state, submission, record)
+        except BaseException:
+            self._registry.forget(record.id)
+            raise
 
     def _agree(self, job: Job) -> None:
         try:
             save_beside(self._state, job.submission, job.record)
         except OSError as error:
             _log.warning("job %s: what lies beside the registry could not be brought up to date: %s", job.id, error)
+
+    def _describe_submitted(self, job: Job) -> SubmittedView:
+        return SubmittedView(**dict(self._describe(job)), notes=list_unserved(job.submission.spec))
 
     def _describe(self, job: Job) -> JobView:
         log = log_of(self._state.output(job.id, job.number)) if job.number else None

@@ -34,6 +34,9 @@ def command(path: Path, out: Path, *, force: bool, python: Path | None, as_json:
     """
     if out.suffix not in (".pth", ".pt", ".safetensors"):
         raise BadUsage(f"{out} is no kind of file to export to.", "", "End its name in .pth, .pt or .safetensors.")
+    if not out.parent.is_dir():
+        why = f"The directory {out.parent} does not exist."
+        raise BadUsage(f"{out} cannot be written.", why, "Make it, or choose another place.")
     if out.exists() and not force:
         raise BadUsage(f"{out} is there already.", "Nothing is overwritten unasked.", "Use another name, or --force.")
     flags = _format_part(**part)

@@ -22,7 +22,7 @@ import mmap
 import os
 import threading
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from queue import SimpleQueue
 from typing import NamedTuple
 
@@ -57,14 +57,27 @@ def copy_file(path: os.PathLike[str], source: Source) -> Copied:
     """Create the file exclusively, write it and sync it; its name is not durable yet. Errors: OSError, the source's."""
     copier = _Copier()
     durable.create_filled(path, lambda descriptor: copier.copy(descriptor, source))
-    return Copied(copier.length, tuple(f"{crc:08x}" for _, crc in sorted(copier.checksums.items())))
+    return copier.sum_up()
+
+
+class _Taken(NamedTuple):
+    length: int
+    crc: int
 
 
 class _Copier:
+    """Each chunk is noted by the one thread that has it; nothing is read before all have stopped."""
+
     def __init__(self) -> None:
-        self.length = 0
-        self.checksums: dict[int, int] = {}
+        self._taken: dict[int, _Taken] = {}
         """By the number of the chunk."""
+
+    @property
+    def length(self) -> int:
+        return sum(taken.length for taken in self._taken.values())
+
+    def sum_up(self) -> Copied:
+        return Copied(self.length, tuple(f"{taken.crc:08x}" for _, taken in sorted(self._taken.items())))
 
     def copy(self, descriptor: int, source: Source) -> None:
         pool = _Pool()
@@ -80,8 +93,7 @@ class _Copier:
         _Crew(self, descriptor, pool).work(itertools.chain((first, second), chunks))
 
     def _take(self, number: int, chunk: _Chunk) -> None:
-        self.checksums[number] = zlib.crc32(chunk.content)
-        self.length = max(self.length, number * CHUNK_SIZE + chunk.content.nbytes)
+        self._taken[number] = _Taken(chunk.content.nbytes, zlib.crc32(chunk.content))
 
     def write_chunk(self, descriptor: int, number: int, chunk: _Chunk) -> None:
         """In any order, by any thread."""
@@ -165,9 +177,7 @@ class _Crew:
 
     def work(self, chunks: Iterator[_Chunk]) -> None:
         _bypass_cache(self._descriptor)
-        threads = [threading.Thread(target=self._write, name="perdure-writer", daemon=True) for _ in range(WRITERS)]
-        for thread in threads:
-            thread.start()
+        threads = _start_threads(self._write)
         try:
             for number, chunk in enumerate(chunks):
                 self._turns.acquire()
@@ -190,9 +200,24 @@ class _Crew:
                 if self._error is None:
                     self._copier.write_chunk(self._descriptor, number, chunk)
             except BaseException as error:  # noqa: BLE001  raised again by `work`
-                self._error = error
+                self._error = self._error or error
             self._pool.give_back(chunk)
             self._turns.release()
+
+
+def _start_threads(target: Callable[[], None]) -> list[threading.Thread]:
+    """As many as can be had. Errors: OSError if there is none."""
+    threads: list[threading.Thread] = []
+    for _ in range(WRITERS):
+        thread = threading.Thread(target=target, name="perdure-writer", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the limit on processes, which threads count against
+            break
+        threads.append(thread)
+    if not threads:
+        raise OSError(errno.EAGAIN, "no thread can be started")
+    return threads
 
 
 def _bypass_cache(descriptor: int) -> None:
@@ -218,4 +243,5 @@ def _write_at(descriptor: int, view: memoryview, offset: int) -> None:
                 raise
             _use_cache(descriptor)  # for larger blocks than ours, or the rest of a write that fell short
         else:
+            durable.check_progress(written)
             view, offset = view[written:], offset + written

@@ -143,6 +143,8 @@ def _load_manifest(directory: int, name: CheckpointName | None) -> Manifest:
 def _load_commit(directory: int) -> tuple[str, int]:
     """The manifest's hash, and the sequence number."""
     data = _read(directory, COMMIT, _MAX_COMMIT_BYTES)
+    if not data.endswith(b"\n"):
+        raise _Wrong(COMMIT, "is cut short: its newline is missing")
     try:
         fields = parse_fields(data)
     except ValueError as error:

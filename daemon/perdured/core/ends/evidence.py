@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .value import Value
+from perdured.core.value import Value
 
 
 class Evidence(Value):

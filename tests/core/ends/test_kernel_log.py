@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from perdured.core.kernel_log import parse_kernel_line, parse_kmsg
+from perdured.core.ends.kernel_log import parse_kernel_line, parse_kmsg
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from perdured.core.cause import Cause
-from perdured.core.classify import classify_end
-from perdured.core.evidence import Evidence
+from perdured.core.decide import decide
+from perdured.core.ends.cause import Cause
+from perdured.core.ends.classify import classify_end
+from perdured.core.ends.evidence import Evidence
+from perdured.core.ends.xid import ADVICE_TEXT, CATALOGUE, Advice, find_advice
 from perdured.core.observation import Absent, AttemptSeen, Ended, Exit
-from perdured.core.xid import ADVICE_TEXT, CATALOGUE, Advice, find_advice
-from support.jobs import NOW, PID, ended, killed, lost, not_started, refused
+from support.jobs import NOW, PID, ended, killed, lost, make_record, make_spec, not_started, observed, refused
 
 OOM_LINE = "Out of memory: Killed process {} (python) total-vm:1234kB, anon-rss:99kB, file-rss:0kB, UID:0"
 XID = "NVRM: Xid (PCI:0000:3b:00): {}, pid={}, name=python, GPU has fallen off the bus."
@@ -106,7 +107,7 @@ def test_each_published_code_has_its_advice(codes: tuple[int, ...], advice: Advi
 
 def test_no_code_is_in_the_catalogue_twice() -> None:
     """A later entry would silently take the place of an earlier one."""
-    from perdured.core import xid
+    from perdured.core.ends import xid
 
     parts = (xid._NOTHING, xid._RESTART_HERE, xid._ELSEWHERE, xid._RESET, xid._DRAIN)
     assert sum(map(len, parts)) == len(CATALOGUE)
@@ -128,3 +129,11 @@ def test_the_evidence_is_bounded_however_much_was_printed() -> None:
         "ValueError: " + "y" * 9000,
     )
     assert len(classify_end(fell(deep)).model_dump_json()) < 10_000
+
+
+def test_the_trigger_and_the_step_of_a_decision_read_an_end_once() -> None:
+    seen = fell(("Traceback (most recent call last):", "ValueError: x"))
+    classify_end.cache_clear()
+    decide(make_spec(), make_record(), observed(seen), NOW)
+    info = classify_end.cache_info()
+    assert (info.misses, info.hits) == (1, 1)

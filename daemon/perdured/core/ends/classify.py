@@ -18,18 +18,19 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal
 
 from perdured.contract import exits
+from perdured.core.observation import AttemptSeen, Ended, Exit, Lost, Refused
+from perdured.core.words import say_end
 
 from .cause import Cause
 from .end import End
 from .error_texts import BY_TYPE, LAUNCHERS, LIKELY_BY_TYPE, TRANSIENT, find_cause
 from .evidence import Evidence
 from .kernel_log import KernelFact, parse_kernel_lines
-from .observation import AttemptSeen, Ended, Exit, Lost, Refused
 from .tracebacks import Traceback, drop_volatile, find_tracebacks, hash_parts, make_fingerprint
-from .words import say_end
 from .xid import ADVICE_TEXT, Advice, find_advice, say_xid
 
 STOP_FOR_HANG = "hang"
@@ -54,8 +55,10 @@ _HOPELESS_WORD = re.compile(r"(?i:error|cannot|can't|not found|no such|unrecogni
 _DIED_OF = re.compile(r"exitcode\s*:\s*-(\d+)|terminated with signal SIG(\w+)|died with <Signals\.SIG(\w+)")
 
 
+@lru_cache(maxsize=1)
 def classify_end(seen: AttemptSeen) -> End:
-    """The class of an attempt's end, whatever is known of it."""
+    """The class of an attempt's end, whatever is known of it. The last one is remembered: a decision's trigger and
+    its step both ask, and to read so many lines takes milliseconds."""
     match seen:
         case Ended():
             return _classify_exit(seen)

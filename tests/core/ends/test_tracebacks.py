@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from perdured.core.tracebacks import Traceback, find_tracebacks, make_fingerprint
+from perdured.core.ends.tracebacks import Traceback, find_tracebacks, make_fingerprint
 
 
 def print_traceback(

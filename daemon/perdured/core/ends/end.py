@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+from perdured.core.value import Value
+
 from .cause import Cause
-from .value import Value
 
 
 class End(Value):

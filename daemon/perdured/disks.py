@@ -1,0 +1,108 @@
+"""Looks at disks from threads, so that one that hangs (a dead NFS server, a sick device) holds up only who needs it.
+
+A thread that waits for such a disk cannot be ended, only left behind. So each mount has at most `PER_MOUNT` threads and
+each place at most `PER_PLACE`; who comes when these are used up waits without one. Other mounts have their own. The
+threads are daemon threads: the end of the process does not wait for a disk that will never answer.
+
+The mount is found by the text of the path, from the kernel's table: asking the path itself would be the first to hang.
+Known limit: through a symbolic link a place is counted to the mount of the link.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from .errors import DiskSilent
+
+PER_MOUNT = 16
+PER_PLACE = 2
+MOUNTS = Path("/proc/self/mountinfo")
+
+T = TypeVar("T")
+
+
+class Disks:
+    """Of one event loop."""
+
+    def __init__(self) -> None:
+        self._busy: Counter[str] = Counter()
+        self._freed = asyncio.Event()
+
+    async def touch(self, place: Path, look: Callable[[], T], within: float | None = None) -> T:
+        """What `look`, which may wait for the disk of `place`, returns. Raises DiskSilent after `within` seconds."""
+        try:
+            return await asyncio.wait_for(self._touch(place, look), within)
+        except asyncio.TimeoutError:
+            raise DiskSilent(
+                f"The disk of {place} does not answer.",
+                f"Nothing came from it within {within:g} s.",
+                "Look at that file system (`df`, `dmesg`). Running jobs go on.",
+            ) from None
+
+    async def _touch(self, place: Path, look: Callable[[], T]) -> T:
+        keys = {f"place {place}": PER_PLACE, f"mount {find_mount(place)}": PER_MOUNT}
+        while any(self._busy[key] >= limit for key, limit in keys.items()):
+            await self._freed.wait()
+        self._busy.update(keys.keys())
+        release = partial(self._release, tuple(keys))
+        try:
+            answer = self._start(look, release)
+        except RuntimeError as error:
+            release()
+            raise OSError(errno.EAGAIN, f"no thread could be started: {error}") from None
+        return await answer
+
+    def _start(self, look: Callable[[], T], release: Callable[[], None]) -> asyncio.Future[T]:
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
+
+        def settle(act: Callable[[], None]) -> None:
+            release()
+            if not answer.done():
+                act()
+
+        def run() -> None:
+            try:
+                found = look()
+            except BaseException as error:  # noqa: BLE001 - handed to who waits for the answer
+                failure = error
+                tell(lambda: answer.set_exception(failure))
+            else:
+                tell(lambda: answer.set_result(found))
+
+        def tell(act: Callable[[], None]) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile: nobody waits any more
+                loop.call_soon_threadsafe(settle, act)
+
+        threading.Thread(target=run, name="disk", daemon=True).start()
+        return answer
+
+    def _release(self, keys: tuple[str, ...]) -> None:
+        self._busy.subtract(keys)
+        self._busy = +self._busy
+        freed, self._freed = self._freed, asyncio.Event()
+        freed.set()
+
+
+def find_mount(place: Path) -> str:
+    """The mount point of a path, by its text."""
+    path = os.path.abspath(place)
+    try:
+        lines = MOUNTS.read_bytes().splitlines()
+    except OSError:
+        return "/"
+    points = (os.fsdecode(line.split()[4]).replace("\\040", " ") for line in lines)
+    return max((point for point in points if is_below(path, point)), key=len, default="/")
+
+
+def is_below(path: str, point: str) -> bool:
+    return path == point or path.startswith(point.rstrip("/") + "/")

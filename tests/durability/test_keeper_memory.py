@@ -1,0 +1,330 @@
+"""What the keeper does with an arena, without a job: its writer is forked from here, so every rule can be taken out."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from perdured.contract.checkpoint import list_checkpoints
+from perdured.keeper.loop import Loop
+from perdured.keeper.memory import Committed, Memory, _WriterLink
+from perdured.keeper.priority import Priority
+from support.crashes import load_tree
+from support.processes import is_alive, wait_until
+from support.stores import commit, is_whole, small_chunks
+from support.writers import KEEP, STEP, held_arena
+
+# Other threads of the test runner hold nothing that the writer needs.
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+_IOPRIO_GET = {"x86_64": 252, "aarch64": 31, "riscv64": 31}.get(os.uname().machine)
+
+
+class Holder:
+    """A keeper's memory, and all that it was told."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.strayed = root.with_name("the writer came back into the keeper's code")
+        self.answers: list[tuple[Committed, int | None]] = []
+        self.ends = 0
+        self.loop = Loop()
+        self.lock = os.open(root.parent, os.O_RDONLY)
+        locks = frozenset({self.lock})
+        self.memory = Memory(self.loop, locks, lambda answer, client: self.answers.append((answer, client)), self._end)
+
+    def _end(self) -> None:
+        self.ends += 1
+
+    def take_over(self, client: int = 1) -> bool:
+        with held_arena() as arena, small_chunks():
+            return self.take_over_memory(os.dup(arena.descriptor), client)
+
+    def take_over_memory(self, descriptor: int, client: int = 1) -> bool:
+        me = os.getpid()
+        is_taken = self.memory.take_over(descriptor, {"root": str(self.root), "keep": KEEP}, client)
+        if os.getpid() != me:
+            self.strayed.touch()
+            os._exit(1)
+        return is_taken
+
+    def commit(self, client: int = 1, generation: int = 1, **fields: object) -> None:
+        self.memory.commit({"generation": generation, **fields}, client)
+
+    def turn_until(self, answers: int = 0, ends: int = 0) -> None:
+        wait_until(lambda: self._turn() and len(self.answers) >= answers and self.ends >= ends)
+
+    def _turn(self) -> bool:
+        for fd, events in self.loop._epoll.poll(0):
+            self.loop._callbacks[fd](events)
+        return True
+
+    @property
+    def writer(self) -> int:
+        (pid,) = self.memory.pids
+        return pid
+
+    def close(self) -> None:
+        self.memory.finish()
+        with contextlib.suppress(AssertionError):
+            wait_until(lambda: self._turn() and not self.memory.pids)
+        for pid in self.memory.pids:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        self.loop.close()
+        os.close(self.lock)
+        assert not self.strayed.exists()
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator[Holder]:
+    made = Holder(tmp_path / "root")
+    yield made
+    made.close()
+
+
+def _steps(root: Path) -> list[int]:
+    found = list_checkpoints(root) if root.exists() else []
+    assert all(is_whole(load_tree(each.path), each.step) for each in found)
+    return [each.step for each in found]
+
+
+def _read_priority(pid: int) -> int:
+    assert _IOPRIO_GET is not None
+    return int(ctypes.CDLL(None).syscall(_IOPRIO_GET, 1, pid))
+
+
+def _list_descriptors() -> set[str]:
+    return set(os.listdir("/proc/self/fd"))
+
+
+# Orders ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_commit_is_answered_to_the_one_who_asked(holder: Holder) -> None:
+    assert holder.take_over(7)
+    holder.commit(7, protect=None, urgent=False)
+    holder.turn_until(answers=1)
+    assert _steps(holder.root) == [STEP]
+    path = str(list_checkpoints(holder.root)[0].path)
+    assert holder.answers == [(Committed(1, STEP, path, None), 7)]
+
+
+@pytest.mark.parametrize("why", ["nothing was handed over", "another's", "released"])
+def test_a_commit_that_nobody_can_make_is_answered(why: str, holder: Holder) -> None:
+    if why != "nothing was handed over":
+        holder.take_over(2 if why == "another's" else 1)
+    if why == "released":
+        holder.memory.release(1)
+    holder.commit()
+    assert Committed(1, None, None, "there is nobody to write it") in [answer for answer, _ in holder.answers]
+
+
+def test_a_snapshot_that_is_not_there_is_not_committed(holder: Holder) -> None:
+    holder.take_over()
+    holder.commit(generation=2)
+    holder.turn_until(answers=1)
+    assert holder.answers == [(Committed(2, None, None, None), 1)]
+    assert _steps(holder.root) == []
+
+
+def test_the_last_snapshot_is_committed_once_and_then_the_writer_is_gone(holder: Holder) -> None:
+    holder.take_over()
+    pid = holder.writer
+    assert holder.memory.finish()
+    assert holder.memory.finish()
+    holder.turn_until(ends=1)
+    assert not holder.memory.finish()
+    assert [answer.step for answer, _ in holder.answers] == [STEP]
+    assert holder.ends == 1
+    assert _steps(holder.root) == [STEP]
+    with pytest.raises(ProcessLookupError):  # collected, too
+        os.kill(pid, 0)
+
+
+def test_what_was_committed_is_no_last_snapshot_any_more(holder: Holder) -> None:
+    holder.take_over()
+    holder.commit()
+    holder.memory.finish()
+    holder.turn_until(ends=1)
+    assert [(answer.generation, answer.step) for answer, _ in holder.answers] == [(1, STEP), (None, None)]
+    assert _steps(holder.root) == [STEP]
+
+
+def test_a_disk_that_refuses_is_told_and_the_last_snapshot_tried_again(holder: Holder) -> None:
+    """The reason is the system's; and once there is room, the snapshot is not lost."""
+    holder.root.write_text("in the way")
+    holder.take_over()
+    holder.commit()
+    holder.turn_until(answers=1)
+    assert holder.answers == [(Committed(1, None, None, "Not a directory"), 1)]
+    holder.root.unlink()
+    holder.memory.finish()
+    holder.turn_until(ends=1)
+    assert _steps(holder.root) == [STEP]
+
+
+def test_what_is_old_goes_after_a_commit_but_what_is_protected(holder: Holder) -> None:
+    paths = [commit(holder.root, step).path for step in (2, 4, 6, 8)]
+    holder.take_over()
+    holder.commit(protect=str(paths[1]))
+    holder.memory.finish()
+    holder.turn_until(ends=1)
+    assert _steps(holder.root) == [STEP, 8, 4]
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_when_it_is_urgent_nothing_old_is_read(last: bool, holder: Holder) -> None:
+    for step in (2, 4, 6):
+        commit(holder.root, step)
+    holder.take_over()
+    if not last:
+        holder.commit(urgent=True)
+    holder.memory.finish()
+    holder.turn_until(ends=1)
+    assert _steps(holder.root) == [STEP, 6, 4, 2]
+
+
+def test_a_writer_that_is_killed_has_answered_no_to_all(holder: Holder) -> None:
+    holder.take_over()
+    os.kill(holder.writer, signal.SIGSTOP)
+    holder.commit()
+    holder.memory.finish()
+    os.kill(holder.writer, signal.SIGKILL)
+    holder.turn_until(ends=1)
+    died = "its writer died"
+    assert [answer for answer, _ in holder.answers] == [Committed(n, None, None, died) for n in (1, None)]
+    holder.commit()
+    assert holder.answers[-1][0].why is not None
+
+
+# Whose it is -----------------------------------------------------------------------------------------------------
+
+
+def test_while_one_process_of_the_job_has_an_arena_another_is_refused(holder: Holder) -> None:
+    assert holder.take_over(1)
+    assert not holder.take_over(2)
+    assert len(holder.memory.pids) == 1
+    holder.memory.lose(2)
+    assert not holder.take_over(2)
+    holder.memory.lose(1)
+    assert holder.take_over(2)
+    holder.turn_until(answers=1)
+    assert [client for _, client in holder.answers] == [None]
+    assert _steps(holder.root) == [STEP]
+
+
+def test_a_new_arena_takes_the_place_of_the_old_one_whose_snapshot_is_kept(holder: Holder) -> None:
+    assert holder.take_over(1)
+    assert holder.take_over(1)
+    holder.turn_until(ends=1)
+    holder.memory.release(2)  # another's
+    holder.commit(1)
+    holder.turn_until(answers=2)
+    assert _steps(holder.root) == [STEP, STEP]
+    assert [client for _, client in holder.answers] == [1, 1]
+
+
+def test_no_descriptor_is_kept_of_what_was_taken_over_or_refused(holder: Holder) -> None:
+    """It would be the memory of two copies, for as long as the keeper lives."""
+    before = _list_descriptors()
+    holder.take_over(1)
+    assert len(_list_descriptors() - before) == 1  # the socket to the writer
+    holder.take_over(2)
+    holder.memory.finish()
+    holder.turn_until(ends=1)
+    assert _list_descriptors() == before
+
+
+def test_the_writer_has_nothing_of_the_keepers_but_the_lock_and_the_arena(holder: Holder, tmp_path: Path) -> None:
+    """Neither its listener nor the pipe of its output: they would never end."""
+    with (tmp_path / "of the keeper").open("w"):
+        holder.take_over()
+        place = Path(f"/proc/{holder.writer}/fd")
+        wait_until(lambda: str(tmp_path / "of the keeper") not in [os.readlink(each) for each in place.iterdir()])
+        assert str(tmp_path) in [os.readlink(each) for each in place.iterdir()]
+
+
+def test_what_is_no_arena_ends_its_writer_and_is_logged(
+    holder: Holder, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", open(2, "w", closefd=False))  # noqa: SIM115  the runner's own is closed with the rest
+    holder.take_over_memory(os.memfd_create("no arena"))
+    holder.commit()
+    holder.turn_until(ends=1)
+    assert holder.answers == [(Committed(1, None, None, "its writer died"), 1)]
+    assert "failed while writing snapshots" in capfd.readouterr().err
+
+
+# Signals and priorities ------------------------------------------------------------------------------------------
+
+
+def test_a_stop_of_the_whole_unit_does_not_stop_the_writer(holder: Holder) -> None:
+    holder.take_over()
+    status = Path(f"/proc/{holder.writer}/status")
+    bit = 1 << (signal.SIGTERM - 1)
+    wait_until(lambda: int(status.read_text().split("SigIgn:")[1].split()[0], 16) & bit)
+
+
+@pytest.mark.skipif(_IOPRIO_GET is None, reason="no number for ioprio_get")
+def test_the_writer_stands_back_until_it_is_told_to_hurry(holder: Holder) -> None:
+    holder.take_over()
+    wait_until(lambda: _read_priority(holder.writer) == Priority.IDLE)
+    holder.memory.hurry()
+    assert _read_priority(holder.writer) == Priority.NORMAL
+
+
+@pytest.mark.skipif(_IOPRIO_GET is None, reason="no number for ioprio_get")
+@pytest.mark.parametrize("how", ["an urgent order", "the end"])
+def test_what_is_under_way_hurries_with_what_is_urgent(how: str, holder: Holder) -> None:
+    """The order alone would be read after the one before it."""
+    holder.take_over()
+    wait_until(lambda: _read_priority(holder.writer) == Priority.IDLE)
+    os.kill(holder.writer, signal.SIGSTOP)
+    if how == "the end":
+        holder.memory.finish()
+    else:
+        holder.commit(urgent=True)
+    assert _read_priority(holder.writer) == Priority.NORMAL
+    os.kill(holder.writer, signal.SIGCONT)
+
+
+# Answers ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_answer_may_come_in_pieces() -> None:
+    ours, theirs = socket.socketpair()
+    link = _WriterLink(0, ours, 1, {})
+    link._unanswered = [1, 2]
+    theirs.sendall(b'{"generation": 1, "step": 3, "pa')
+    assert link.read_answers() == []
+    theirs.sendall(b'th": "/a"}\n{"gen')
+    assert link.read_answers() == [Committed(1, 3, "/a", None)]
+    assert not link.is_closed
+    theirs.close()
+    assert link.read_answers() == [Committed(2, None, None, "its writer died")]
+    assert link.is_closed
+    ours.close()
+
+
+def test_a_writer_that_hung_up_takes_no_orders_and_costs_nothing() -> None:
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    link = _WriterLink(0, ours, 1, {})
+    link.order(1)
+    assert link.read_answers() == [Committed(1, None, None, "its writer died")]
+    ours.close()
+
+
+def test_with_the_keeper_gone_the_writer_ends(holder: Holder) -> None:
+    holder.take_over()
+    pid = holder.writer
+    holder.memory._writers[0].control.shutdown(socket.SHUT_RDWR)
+    wait_until(lambda: not is_alive(pid))
