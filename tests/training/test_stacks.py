@@ -31,10 +31,13 @@ def run(keeper: Listener, code: str) -> subprocess.Popen[str]:
 
 
 def test_a_main_thread_that_waits_for_ever_in_c_tells_where(keeper: Listener) -> None:
-    code = "def stuck():\n    lock = threading.Lock(); lock.acquire(); lock.acquire()\nwith perdure.Run(): stuck()\n"
+    code = "def stuck():\n    lock = threading.Lock(); lock.acquire(); print(flush=True); lock.acquire()\n"
+    code += "with perdure.Run(): stuck()\n"
     with run(keeper, code) as process:
         (told,) = keeper.wait_for(messages.STACKS)
         log = keeper.path.with_name(messages.STACKS_LOG)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "\n"
         process.send_signal(told["signal"])
         wait_until(lambda: "in <module>" in log.read_text(), "the stacks")
         assert process.poll() is None
