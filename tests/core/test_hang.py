@@ -17,18 +17,18 @@ from perdured.core.decide import decide
 from perdured.core.ends.cause import Cause
 from perdured.core.hang import Watched, find_delay, find_tick, is_hung, learn_limit, limit_of_steps
 from perdured.core.observation import Held, Observation, Vitals
-from perdured.core.pace import Look, Pace, Unhealthy, Watch, watch_on
+from perdured.core.pulse import Look, Pulse, Unhealthy, Watch, watch_on
 from perdured.core.record import Saving, Skip, Waiting
 from perdured.core.spec import Health
 from perdured.core.stack_text import find_shape
-from perdured.keeper.pace import describe_pace, hear_pace
+from perdured.keeper.pulse import describe_pulse, hear_pulse
 from support.jobs import NOW, ended, held, killed, make_record, make_spec, observed
 
 TRACES = json.loads((Path(__file__).parent / "fixtures" / "step_traces.json").read_text())
 
 
-def pace(phase: str = "training", median: float | None = 0.1, slowest: float | None = None) -> Pace:
-    return Pace(phase=phase, heard_at=0.0, told_at=0.0, median=median, slowest=slowest)
+def pulse(phase: str = "training", median: float | None = 0.1, slowest: float | None = None) -> Pulse:
+    return Pulse(phase=phase, heard_at=0.0, told_at=0.0, median=median, slowest=slowest)
 
 
 # Limits ---------------------------------------------------------------------------------------------------------------
@@ -37,36 +37,36 @@ def pace(phase: str = "training", median: float | None = 0.1, slowest: float | N
 @pytest.mark.parametrize(
     ("seen", "limit"),
     [
-        (pace("starting", None), 1800.0),
-        (pace("warming_up", None), 900.0),
-        (pace("warming_up", None, slowest=900.0), 2700.0),
-        (pace(median=0.01), 9.0),
-        (pace(median=1.0), 9.0),
-        (pace(median=60.0), 540.0),
-        (pace(median=0.1, slowest=8.0), 24.0),
-        (pace("evaluation"), 1800.0),
-        (pace("evaluation", slowest=1.0), 60.0),
-        (pace("evaluation", slowest=300.0), 3000.0),
-        (pace("saving", slowest=20.0), 200.0),
+        (pulse("starting", None), 1800.0),
+        (pulse("warming_up", None), 900.0),
+        (pulse("warming_up", None, slowest=900.0), 2700.0),
+        (pulse(median=0.01), 9.0),
+        (pulse(median=1.0), 9.0),
+        (pulse(median=60.0), 540.0),
+        (pulse(median=0.1, slowest=8.0), 24.0),
+        (pulse("evaluation"), 1800.0),
+        (pulse("evaluation", slowest=1.0), 60.0),
+        (pulse("evaluation", slowest=300.0), 3000.0),
+        (pulse("saving", slowest=20.0), 200.0),
     ],
 )
-def test_what_is_too_long_is_learned_by_phase(seen: Pace, limit: float) -> None:
+def test_what_is_too_long_is_learned_by_phase(seen: Pulse, limit: float) -> None:
     assert learn_limit(seen) == limit
 
 
 @given(st.floats(1e-4, 1e4))
 def test_a_hang_of_a_steady_run_is_noticed_within_the_promise(median: float) -> None:
     """10 times the median step, at least 10 seconds, all looks included."""
-    limit = learn_limit(pace(median=median, slowest=median))
+    limit = learn_limit(pulse(median=median, slowest=median))
     noticed = notice(limit, looks=attentive(limit))
     assert noticed is not None
     assert limit <= noticed <= max(10 * median, 10.0)
 
 
 def test_a_spec_may_say_how_long_or_never() -> None:
-    assert limit_of_steps(Health(hang_after=90.0), pace("saving")) == 90.0
-    assert limit_of_steps(Health(hang_after="never"), pace()) is None
-    assert limit_of_steps(Health(), pace(median=2.0)) == 18.0
+    assert limit_of_steps(Health(hang_after=90.0), pulse("saving")) == 90.0
+    assert limit_of_steps(Health(hang_after="never"), pulse()) is None
+    assert limit_of_steps(Health(), pulse(median=2.0)) == 18.0
 
 
 # Looks ----------------------------------------------------------------------------------------------------------------
@@ -167,10 +167,10 @@ def test_no_real_run_is_taken_for_one_that_hangs(name: str) -> None:
     for kind, step, at in TRACES[name]:
         now = max(now, at if at is not None else now)
         if told is not None:
-            seen = Pace.model_validate(describe_pace(told, now))
+            seen = Pulse.model_validate(describe_pulse(told, now))
             assert now - seen.heard_at < learn_limit(seen), (step, kind)
         message = {"type": kind, "step": step, "name": "evaluation", "at": now}
-        told = hear_pace(told, message, 1, now)
+        told = hear_pulse(told, message, 1, now)
     assert told is not None
     assert told.durations
 
@@ -178,13 +178,13 @@ def test_no_real_run_is_taken_for_one_that_hangs(name: str) -> None:
 @given(st.lists(st.floats(0.5, 2.0), min_size=40, max_size=120), st.lists(st.floats(1.0, 8.9), max_size=4))
 def test_no_slow_step_below_the_promise_is_a_hang(steady: list[float], slow: list[float]) -> None:
     """Steps of about 0.1 s, and now and then one of many seconds."""
-    told, now = hear_pace(None, {"type": "phase", "name": "evaluation", "at": 0.0}, 1, 0.0), 0.0
+    told, now = hear_pulse(None, {"type": "phase", "name": "evaluation", "at": 0.0}, 1, 0.0), 0.0
     for step, duration in enumerate([*(0.1 * each for each in steady), *slow], start=1):
         assert told is not None
-        seen = Pace.model_validate(describe_pace(told, now))
+        seen = Pulse.model_validate(describe_pulse(told, now))
         assert duration < learn_limit(seen)
         now += duration
-        told = hear_pace(told, {"type": "progress", "step": step, "at": now}, 1, now)
+        told = hear_pulse(told, {"type": "progress", "step": step, "at": now}, 1, now)
 
 
 # Deciding -------------------------------------------------------------------------------------------------------------
@@ -192,7 +192,7 @@ def test_no_slow_step_below_the_promise_is_a_hang(steady: list[float], slow: lis
 
 def silent(seconds: float, watched: float = 99.0, **changes: object) -> Observation:
     watch = Watch(mark=1.0, since=100.0, looked_at=100.0 + seconds, suspended=0.0, watched=watched)
-    vitals = Vitals(pace=pace(), watches={"steps": watch}, at=100.0 + seconds)
+    vitals = Vitals(pulse=pulse(), watches={"steps": watch}, at=100.0 + seconds)
     return observed(held()).model_copy(update={"vitals": vitals, **changes})
 
 

@@ -25,7 +25,7 @@ its whole status at once and again after each change, so a listener that reconne
     keeper -> daemon   {"type": "status", "version": 1, "nonce": "…", "keeper": {...}, "leader": {...},
                         "started_at": 1795547853.4, "progress": {...}|null, "checkpoint": {...}|null,
                         "saving": false, "stop": {...}|null, "exit": {...}|null,
-                        "pace": {"phase": "training", "heard_at": 93.5, "told_at": 93.6, "median": 0.1,
+                        "pulse": {"phase": "training", "heard_at": 93.5, "told_at": 93.6, "median": 0.1,
                                  "slowest": 0.4}|null, "unhealthy": {"since": 12, "step": 14}|null,
                         "stacks": {"pid": 4321, "signal": 43}|null}
 

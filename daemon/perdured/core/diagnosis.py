@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .hang import Watched, find_hang, find_non_finite, limit_of_steps
 from .observation import Held, Observation, Vitals
-from .pace import WatchKind
+from .pulse import WatchKind
 from .spec import Health, Spec
 
 
@@ -23,13 +23,13 @@ def diagnose(spec: Spec, observation: Observation) -> Observation:
 def list_watched(health: Health, vitals: Vitals) -> tuple[Watched, ...]:
     """Every sign of life that is waited for."""
     found = [(kind, vitals.watches.get(kind), limit) for kind, limit in list_limits(health, vitals).items()]
-    phase = vitals.pace.phase if vitals.pace is not None else ""
+    phase = vitals.pulse.phase if vitals.pulse is not None else ""
     return tuple(Watched(kind, watch, limit, phase) for kind, watch, limit in found if watch is not None)
 
 
 def list_limits(health: Health, vitals: Vitals) -> dict[WatchKind, float]:
     """What has to be looked at, and how long is too long."""
-    steps = limit_of_steps(health, vitals.pace) if vitals.pace is not None else None
+    steps = limit_of_steps(health, vitals.pulse) if vitals.pulse is not None else None
     limits: dict[WatchKind, float | None] = {
         "steps": steps,
         "output": None if health.output_after == "never" else health.output_after,

@@ -14,7 +14,7 @@ looked at, and a main thread that was found in different places of late is given
 waits, sleeps in C, or spins in one place is found in one.
 
 A verdict needs more than a time that has passed, because the observer can be the one who stood still: half of it must
-have been watched (`perdured.core.pace`), and a look is only one where the keeper has answered since.
+have been watched (`perdured.core.pulse`), and a look is only one where the keeper has answered since.
 
 The numbers are nine tenths of the promise, so that what is promised includes the noticing.
 """
@@ -26,7 +26,7 @@ from typing import NamedTuple
 from perdured.contract import messages
 
 from .observation import Trouble
-from .pace import LOOKS, Pace, Unhealthy, Watch, WatchKind
+from .pulse import LOOKS, Pulse, Unhealthy, Watch, WatchKind
 from .spec import Health
 from .units import human_duration
 
@@ -62,24 +62,24 @@ class Watched(NamedTuple):
     phase: str = messages.TRAINING
 
 
-def limit_of_steps(health: Health, pace: Pace) -> float | None:
+def limit_of_steps(health: Health, pulse: Pulse) -> float | None:
     """Seconds; None: never."""
     if health.hang_after == "never":
         return None
-    return learn_limit(pace) if health.hang_after == "auto" else health.hang_after
+    return learn_limit(pulse) if health.hang_after == "auto" else health.hang_after
 
 
-def learn_limit(pace: Pace) -> float:
+def learn_limit(pulse: Pulse) -> float:
     """From what this run was like so far."""
-    slowest = pace.slowest or 0.0
-    match pace.phase:
+    slowest = pulse.slowest or 0.0
+    match pulse.phase:
         case messages.STARTING:
             return _STARTING
         case messages.WARMING_UP:
             return max(_WARMING_UP, _OF_THE_SLOWEST * slowest)
         case messages.TRAINING:
-            return max(FLOOR, FACTOR * (pace.median or 0.0), _OF_THE_SLOWEST * slowest)
-    return max(_OTHER_FLOOR, _OTHER_FACTOR * slowest) if pace.slowest is not None else _OTHER_PHASE
+            return max(FLOOR, FACTOR * (pulse.median or 0.0), _OF_THE_SLOWEST * slowest)
+    return max(_OTHER_FLOOR, _OTHER_FACTOR * slowest) if pulse.slowest is not None else _OTHER_PHASE
 
 
 def find_tick(limit: float) -> float:

@@ -20,7 +20,7 @@ from pydantic import Field
 from perdured.core.ends.cause import Cause
 from perdured.core.ends.evidence import Evidence
 
-from .pace import Pace, Unhealthy, Watch, WatchKind
+from .pulse import Pulse, Unhealthy, Watch, WatchKind
 from .value import Value
 
 
@@ -132,7 +132,7 @@ class GroundSeen(Value):
 class Vitals(Value):
     """The signs of life of the attempt under way."""
 
-    pace: Pace | None = None
+    pulse: Pulse | None = None
     """What its keeper tells; None where the job tells no steps."""
     unhealthy: Unhealthy | None = None
     at: float = 0.0

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from perdured.contract import messages
 
-from .pace import Pace, describe_pace, end_save, hear_pace
+from .pulse import Pulse, describe_pulse, end_save, hear_pulse
 from .records import ExitRecord, RunRecord, StopRecord, take, take_optional, to_plain
 
 _LONGEST_PATH = 4096
@@ -34,7 +34,7 @@ class Told(NamedTuple):
     checkpoint_path: str | None = None
     unhealthy_since: int | None = None
     """The step from which on every loss that was told was not finite."""
-    pace: Pace | None = None
+    pulse: Pulse | None = None
     """None while no process of the job is there to tell."""
     stacks: tuple[int, int] | None = None
     """A process that writes its stacks on a signal: (client, signal)."""
@@ -87,7 +87,7 @@ def parse_stop(message: Mapping[str, object], default_signal: int) -> StopAsked:
 def hear_job(told: Told, message: Mapping[str, object], client: int, now: float) -> Told:
     """What is known after a message of the job that came at `now` (CLOCK_MONOTONIC). Any of its processes may tell; the
     last word counts."""
-    told = told._replace(pace=hear_pace(told.pace, message, client, now))
+    told = told._replace(pulse=hear_pulse(told.pulse, message, client, now))
     match message["type"]:
         case messages.PROGRESS:
             told = forget_saving(told, client, now)
@@ -121,8 +121,8 @@ def is_more_than_progress(before: Told, after: Told) -> bool:
     """Whether it is to be told at once: anything but another step like those before."""
 
     def rest(told: Told) -> tuple[object, ...]:
-        bare = told._replace(step=None, loss=None, total=None, pace=None)
-        return (bare, told.pace.phase if told.pace is not None else None)
+        bare = told._replace(step=None, loss=None, total=None, pulse=None)
+        return (bare, told.pulse.phase if told.pulse is not None else None)
 
     return rest(before) != rest(after)
 
@@ -137,15 +137,15 @@ def _take_step(message: Mapping[str, object], name: str) -> int:
 
 def forget_saving(told: Told, client: int, now: float) -> Told:
     """A client that reports progress or a checkpoint, or is gone, is not saving any more."""
-    return told._replace(saving_by=None, pace=end_save(told.pace, now)) if told.saving_by == client else told
+    return told._replace(saving_by=None, pulse=end_save(told.pulse, now)) if told.saving_by == client else told
 
 
 def forget_client(told: Told, client: int, now: float) -> Told:
     """It has gone. What it does now, nobody tells."""
     told = forget_saving(told, client, now)
-    is_its_pace = told.pace is not None and told.pace.client == client
+    is_its_pulse = told.pulse is not None and told.pulse.client == client
     is_its_stacks = told.stacks is not None and told.stacks[0] == client
-    return told._replace(pace=None if is_its_pace else told.pace, stacks=None if is_its_stacks else told.stacks)
+    return told._replace(pulse=None if is_its_pulse else told.pulse, stacks=None if is_its_stacks else told.stacks)
 
 
 def decide_stop(current: StopRecord | None, asked: StopAsked, now: float, wall: float) -> StopRecord:
@@ -200,7 +200,7 @@ def format_status(of: Situation) -> bytes:
             "saving": told.saving_by is not None,
             "stop": to_plain(of.stop),
             "exit": to_plain(of.exit),
-            "pace": describe_pace(told.pace, of.now) if told.pace is not None else None,
+            "pulse": describe_pulse(told.pulse, of.now) if told.pulse is not None else None,
             "unhealthy": unhealthy if told.unhealthy_since is not None else None,
             "stacks": stacks,
         }

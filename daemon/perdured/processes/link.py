@@ -26,7 +26,7 @@ from typing import NoReturn, TypeVar
 
 from perdured.contract import messages, sockets
 from perdured.core.observation import Exit
-from perdured.core.pace import Pace, Unhealthy
+from perdured.core.pulse import Pulse, Unhealthy
 from perdured.errors import PerdureError
 from perdured.keeper import records, talk
 from perdured.keeper.clients import read_peer
@@ -41,7 +41,7 @@ HANDSHAKE_CEILING = 2.0
 _DEATH_CEILING = 1.0
 """Seconds to wait for a keeper that has hung up to be gone: only then its lock is surely free."""
 _LINE_LIMIT = 1 << 20
-V = TypeVar("V", Pace, Unhealthy)
+V = TypeVar("V", Pulse, Unhealthy)
 
 
 class NotOurs(PerdureError):
@@ -70,7 +70,7 @@ class KeeperStatus:
     saving: bool
     stop_reason: str | None
     exit: Exit | None
-    pace: Pace | None = None
+    pulse: Pulse | None = None
     unhealthy: Unhealthy | None = None
     stacks: tuple[int, int] | None = None
     """A process that writes its stacks on a signal: (pid, signal)."""
@@ -198,7 +198,7 @@ def parse_status(message: dict[str, object]) -> KeeperStatus:
         saving=take(message, "saving", bool),
         stop_reason=take(stop, "reason", str) if stop is not None else None,
         exit=make_exit(records.parse_exit(exit)) if exit is not None else None,
-        pace=_parse(Pace, message, "pace"),
+        pulse=_parse(Pulse, message, "pulse"),
         unhealthy=_parse(Unhealthy, message, "unhealthy"),
         stacks=(take(stacks, "pid", int), take(stacks, "signal", int)) if stacks is not None else None,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from perdured.core.observation import CheckpointSeen, GroundSeen, Refused
-from perdured.core.pace import Watch, WatchKind
+from perdured.core.pulse import Watch, WatchKind
 from perdured.core.record import JobRecord
 from perdured.processes import NOTHING, Belongings, KeeperLink, KeeperStatus
 from perdured.state.paths import StateDir

@@ -255,7 +255,7 @@ class Loop:
 
 def _tell_apart(status: KeeperStatus) -> tuple[object, ...]:
     """What another decision may follow from."""
-    phase = status.pace.phase if status.pace is not None else None
+    phase = status.pulse.phase if status.pulse is not None else None
     return (status.leader_pid, status.stop_reason, status.saving, phase, status.unhealthy)
 
 

@@ -9,7 +9,7 @@ from perdured.clock import read_suspended, read_uptime
 from perdured.core.diagnosis import list_limits
 from perdured.core.hang import find_tick
 from perdured.core.observation import Vitals
-from perdured.core.pace import Look, Watch, WatchKind, watch_on
+from perdured.core.pulse import Look, Watch, WatchKind, watch_on
 from perdured.keeper.records import OUTPUT_LOG
 from perdured.processes import Surveyor, is_paused
 from perdured.state.paths import StateDir
@@ -32,7 +32,7 @@ def observe_vitals(job: Job, state: StateDir) -> Vitals:
     if job.link is None or status is None or not job.is_under_way:
         job.watches = {}
         return Vitals()
-    vitals = Vitals(pace=status.pace, unhealthy=status.unhealthy, at=read_uptime())
+    vitals = Vitals(pulse=status.pulse, unhealthy=status.unhealthy, at=read_uptime())
     limits = list_limits(job.submission.spec.health, vitals)
     looks = {kind: _look(kind, job, state, limit) for kind, limit in limits.items()}
     job.watches = {kind: watch for kind, watch in looks.items() if watch is not None}
@@ -53,11 +53,11 @@ def _look(kind: WatchKind, job: Job, state: StateDir, limit: float) -> Watch | N
     before, status = job.watches.get(kind), job.status
     assert status is not None
     if kind == "steps":
-        if status.pace is None:
+        if status.pulse is None:
             return None
-        if before is not None and (before.mark, before.looked_at) == (status.pace.heard_at, status.pace.told_at):
+        if before is not None and (before.mark, before.looked_at) == (status.pulse.heard_at, status.pulse.told_at):
             return before
-        mark, since, at = status.pace.heard_at, status.pace.heard_at, status.pace.told_at
+        mark, since, at = status.pulse.heard_at, status.pulse.heard_at, status.pulse.told_at
     else:
         at = read_uptime()
         mark = _read_mark(_path_of(kind, job, state))

@@ -23,7 +23,7 @@ KEPT = 64
 """Durations from which the median is taken."""
 
 
-class Pace(NamedTuple):
+class Pulse(NamedTuple):
     client: int
     """Who told."""
     heard_at: float
@@ -38,40 +38,40 @@ class Pace(NamedTuple):
     """The longest silence that was none, by phase."""
 
 
-def hear_pace(pace: Pace | None, message: Mapping[str, object], client: int, now: float) -> Pace | None:
+def hear_pulse(pulse: Pulse | None, message: Mapping[str, object], client: int, now: float) -> Pulse | None:
     """What is known after a message of the job that came at `now`."""
     at, kind = _take_time(message, now), message["type"]
     if kind in (messages.PHASE, messages.STACKS):
-        pace = pace._replace(client=client) if pace is not None else Pace(client, at)
-    if pace is None or pace.client != client:
-        return pace
+        pulse = pulse._replace(client=client) if pulse is not None else Pulse(client, at)
+    if pulse is None or pulse.client != client:
+        return pulse
     match kind:
         case messages.PROGRESS:
-            return _hear_step(pace, take(message, "step", int), at)
+            return _hear_step(pulse, take(message, "step", int), at)
         case messages.PHASE if message.get("name") == messages.EVALUATION:
-            return _note(pace, at)._replace(phase=messages.EVALUATION)
+            return _note(pulse, at)._replace(phase=messages.EVALUATION)
         case messages.SAVING:
-            return _note(pace, at)._replace(phase=messages.SAVING_PHASE)
+            return _note(pulse, at)._replace(phase=messages.SAVING_PHASE)
         case messages.CHECKPOINT:
-            return _note(pace, at)._replace(phase=_phase_of(pace.steps))
-    return pace
+            return _note(pulse, at)._replace(phase=_phase_of(pulse.steps))
+    return pulse
 
 
-def end_save(pace: Pace | None, now: float) -> Pace | None:
+def end_save(pulse: Pulse | None, now: float) -> Pulse | None:
     """A save that somebody else did for it is over."""
-    if pace is None or pace.phase != messages.SAVING_PHASE:
-        return pace
-    return _note(pace, now)._replace(phase=_phase_of(pace.steps))
+    if pulse is None or pulse.phase != messages.SAVING_PHASE:
+        return pulse
+    return _note(pulse, now)._replace(phase=_phase_of(pulse.steps))
 
 
-def describe_pace(pace: Pace, now: float) -> dict[str, object]:
-    ordered = sorted(pace.durations)
+def describe_pulse(pulse: Pulse, now: float) -> dict[str, object]:
+    ordered = sorted(pulse.durations)
     return {
-        "phase": pace.phase,
-        "heard_at": pace.heard_at,
+        "phase": pulse.phase,
+        "heard_at": pulse.heard_at,
         "told_at": now,
         "median": ordered[len(ordered) // 2] if ordered else None,
-        "slowest": pace.slowest.get(pace.phase),
+        "slowest": pulse.slowest.get(pulse.phase),
     }
 
 
@@ -81,20 +81,20 @@ def _take_time(message: Mapping[str, object], now: float) -> float:
     return at if at is not None and 0 <= at <= now else now
 
 
-def _hear_step(pace: Pace, step: int, at: float) -> Pace:
-    made = max(step - pace.step, 0) if pace.step is not None else 1
-    is_measured = pace.phase == messages.TRAINING and made > 0 and at > pace.heard_at
-    durations = (*pace.durations, (at - pace.heard_at) / made)[-KEPT:] if is_measured else pace.durations
-    pace = _note(pace, at)
-    steps = pace.steps + made
-    return pace._replace(step=step, steps=steps, durations=durations, phase=_phase_of(steps))
+def _hear_step(pulse: Pulse, step: int, at: float) -> Pulse:
+    made = max(step - pulse.step, 0) if pulse.step is not None else 1
+    is_measured = pulse.phase == messages.TRAINING and made > 0 and at > pulse.heard_at
+    durations = (*pulse.durations, (at - pulse.heard_at) / made)[-KEPT:] if is_measured else pulse.durations
+    pulse = _note(pulse, at)
+    steps = pulse.steps + made
+    return pulse._replace(step=step, steps=steps, durations=durations, phase=_phase_of(steps))
 
 
-def _note(pace: Pace, at: float) -> Pace:
+def _note(pulse: Pulse, at: float) -> Pulse:
     """A sign of life, which ends a silence."""
-    silence = max(at - pace.heard_at, 0.0)
-    longest = max(pace.slowest.get(pace.phase, 0.0), silence)
-    return pace._replace(heard_at=max(at, pace.heard_at), slowest={**pace.slowest, pace.phase: longest})
+    silence = max(at - pulse.heard_at, 0.0)
+    longest = max(pulse.slowest.get(pulse.phase, 0.0), silence)
+    return pulse._replace(heard_at=max(at, pulse.heard_at), slowest={**pulse.slowest, pulse.phase: longest})
 
 
 def _phase_of(steps: int) -> str:

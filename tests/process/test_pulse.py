@@ -1,4 +1,4 @@
-"""What a keeper learns of a run's pace from its messages."""
+"""What a keeper learns of a run's pulse from its messages."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perdured.keeper.pace import KEPT, WARM_UP, Pace, describe_pace, hear_pace
+from perdured.keeper.pulse import KEPT, WARM_UP, Pulse, describe_pulse, hear_pulse
 
 Told = tuple[dict[str, object], float]
 
 
-def hear(told: Iterable[Told], pace: Pace | None = None) -> Pace | None:
+def hear(told: Iterable[Told], pulse: Pulse | None = None) -> Pulse | None:
     for message, now in told:
-        pace = hear_pace(pace, message, 1, now)
-    return pace
+        pulse = hear_pulse(pulse, message, 1, now)
+    return pulse
 
 
 def a_run(durations: Iterable[float], *, late: float = 0.0) -> list[Told]:
@@ -29,17 +29,17 @@ def a_run(durations: Iterable[float], *, late: float = 0.0) -> list[Told]:
     return told
 
 
-def heard(told: Iterable[Told]) -> Pace:
-    pace = hear(told)
-    assert pace is not None
-    return pace
+def heard(told: Iterable[Told]) -> Pulse:
+    pulse = hear(told)
+    assert pulse is not None
+    return pulse
 
 
 def test_the_first_steps_compile_and_are_no_measure_of_the_others() -> None:
-    pace = heard(a_run([30.0] * WARM_UP + [0.5] * 5))
-    assert pace.phase == "training"
-    assert describe_pace(pace, 999.0)["median"] == pytest.approx(0.5)
-    assert describe_pace(pace, 999.0)["slowest"] == pytest.approx(0.5)
+    pulse = heard(a_run([30.0] * WARM_UP + [0.5] * 5))
+    assert pulse.phase == "training"
+    assert describe_pulse(pulse, 999.0)["median"] == pytest.approx(0.5)
+    assert describe_pulse(pulse, 999.0)["slowest"] == pytest.approx(0.5)
 
 
 def test_until_then_it_warms_up() -> None:
@@ -57,9 +57,9 @@ def test_steps_between_two_messages_share_the_time() -> None:
     """Progress is told ten times a second at most."""
     told = a_run([1.0] * WARM_UP)
     told.append(({"type": "progress", "step": WARM_UP + 20, "at": 111.0}, 111.0))
-    pace = heard(told)
-    assert pace.durations == (0.05,)
-    assert pace.slowest["training"] == pytest.approx(1.0), "but a silence is a silence"
+    pulse = heard(told)
+    assert pulse.durations == (0.05,)
+    assert pulse.slowest["training"] == pytest.approx(1.0), "but a silence is a silence"
 
 
 def test_an_evaluation_and_a_save_are_not_taken_for_steps() -> None:
@@ -72,14 +72,14 @@ def test_an_evaluation_and_a_save_are_not_taken_for_steps() -> None:
         ({"type": "checkpoint", "step": WARM_UP + 4, "path": "/c"}, end + 700),
         ({"type": "progress", "step": WARM_UP + 5, "at": end + 701}, end + 701),
     ]
-    pace = heard(told)
-    assert max(pace.durations) == pytest.approx(1.0)
-    assert pace.slowest["evaluation"] == pytest.approx(599.0)
-    assert pace.slowest["saving"] == pytest.approx(99.0)
-    assert pace.phase == "training"
+    pulse = heard(told)
+    assert max(pulse.durations) == pytest.approx(1.0)
+    assert pulse.slowest["evaluation"] == pytest.approx(599.0)
+    assert pulse.slowest["saving"] == pytest.approx(99.0)
+    assert pulse.phase == "training"
 
 
-def test_who_only_saves_now_and_then_has_no_pace() -> None:
+def test_who_only_saves_now_and_then_has_no_pulse() -> None:
     """`perdure.save` tells its saves, which may come in pairs and then not for an hour."""
     saves: list[Told] = []
     for number in range(20):
@@ -87,9 +87,9 @@ def test_who_only_saves_now_and_then_has_no_pace() -> None:
     assert hear(saves) is None
 
 
-def test_another_process_that_saves_does_not_disturb_the_pace_of_the_run() -> None:
-    pace = hear(a_run([1.0] * 12))
-    assert hear_pace(pace, {"type": "progress", "step": 3}, 2, 500.0) == pace
+def test_another_process_that_saves_does_not_disturb_the_pulse_of_the_run() -> None:
+    pulse = hear(a_run([1.0] * 12))
+    assert hear_pulse(pulse, {"type": "progress", "step": 3}, 2, 500.0) == pulse
 
 
 @given(st.lists(st.floats(1e-6, 1e5), max_size=200), st.lists(st.floats(allow_nan=False), max_size=5))
@@ -99,7 +99,7 @@ def test_whatever_times_are_told_what_is_kept_is_bounded_and_no_time_lies_ahead(
     told = a_run(durations)
     now = told[-1][1]
     told += [({"type": "progress", "step": 10**6 + n, "at": lie}, now) for n, lie in enumerate(lies)]
-    pace = heard(told)
-    assert len(pace.durations) <= KEPT
-    assert all(duration > 0 for duration in pace.durations)
-    assert pace.heard_at <= now
+    pulse = heard(told)
+    assert len(pulse.durations) <= KEPT
+    assert all(duration > 0 for duration in pulse.durations)
+    assert pulse.heard_at <= now

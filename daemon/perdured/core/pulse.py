@@ -13,8 +13,8 @@ from typing import Literal
 from .value import Value
 
 
-class Pace(Value):
-    """The keeper's word; `perdured.keeper.pace` measures it."""
+class Pulse(Value):
+    """The keeper's word; `perdured.keeper.pulse` measures it."""
 
     phase: str
     heard_at: float
