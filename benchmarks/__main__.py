@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("imports", "restart", "submit", "idle", "commit", "checkpoint")
+NAMES = ("imports", "restart", "submit", "idle", "commit", "checkpoint", "hang")
 
 
 def main(names: list[str]) -> int:

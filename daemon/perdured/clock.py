@@ -22,6 +22,11 @@ def read_uptime() -> float:
     return time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
+def read_suspended() -> float:
+    """Seconds that the machine has slept since boot."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
+
+
 def format_time(seconds: float | None) -> str | None:
     """RFC 3339 in UTC with milliseconds, as in every JSON that Perdure prints."""
     if seconds is None:

@@ -10,9 +10,12 @@ each attempt that gets there, or in one alone (`--only-attempt 1`), so that the 
 
 import argparse
 import ctypes
+import importlib
+import math
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 
@@ -52,6 +55,72 @@ def hang(args: argparse.Namespace) -> None:
         time.sleep(left)
 
 
+def hang_in_c(args: argparse.Namespace) -> None:
+    """sleep in C for --seconds, where no Python handler runs"""
+    until = time.monotonic() + args.seconds
+    while (left := until - time.monotonic()) > 0:
+        ctypes.CDLL(None).usleep(int(left * 1e6))
+
+
+def deadlock(_args: argparse.Namespace) -> None:
+    """wait for ever for a lock that nobody will let go"""
+    lock = threading.Lock()
+    with lock:
+        lock.acquire()
+
+
+def spin(args: argparse.Namespace) -> None:
+    """compute without end, and get nowhere, for --seconds"""
+    until = time.monotonic() + args.seconds
+    while time.monotonic() < until:
+        pass
+
+
+def stuck_worker(args: argparse.Namespace) -> None:
+    """wait for a DataLoader worker that sleeps for --seconds; needs torch"""
+    data = importlib.import_module("torch.utils.data")
+    next(iter(data.DataLoader(_Sleeper(args.seconds), num_workers=1)))
+
+
+class _Sleeper:
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> int:
+        time.sleep(self._seconds)
+        return index
+
+
+def deaf_hang(args: argparse.Namespace) -> None:
+    """ignore SIGTERM, and hang as well"""
+    deaf(args)
+    hang(args)
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    """compute for --seconds, in several functions in turn, as an evaluation within a step does; then go on"""
+    until = time.monotonic() + args.seconds
+    while time.monotonic() < until:
+        _forward()
+        _score()
+
+
+def _forward() -> None:
+    sum(number * number for number in range(50_000))
+
+
+def _score() -> None:
+    sorted(str(number) for number in range(20_000))
+
+
+def nan(args: argparse.Namespace) -> None:
+    """report losses that are not finite, from here on"""
+    args.loss = math.nan
+
+
 def deaf(_args: argparse.Namespace) -> None:
     """go on, but ignore SIGTERM and SIGINT from here on"""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -83,12 +152,16 @@ def chatter(args: argparse.Namespace) -> None:
 
 
 WAYS: dict[str, Callable[[argparse.Namespace], None]] = {
-    way.__name__: way for way in (nothing, error, leave, segfault, kill, hang, deaf, allocate, orphan, chatter)
+    way.__name__: way
+    for way in (
+        *(nothing, error, leave, segfault, kill, deaf, allocate, orphan, chatter, nan),
+        *(hang, hang_in_c, deadlock, spin, stuck_worker, deaf_hang, evaluate),
+    )
 }
 
 parser = argparse.ArgumentParser(
     formatter_class=argparse.RawDescriptionHelpFormatter,
-    description="ways to misbehave:\n" + "\n".join(f"  {name:10} {way.__doc__}" for name, way in WAYS.items()),
+    description="ways to misbehave:\n" + "\n".join(f"  {name:12} {way.__doc__}" for name, way in WAYS.items()),
 )
 add = parser.add_argument
 add("--do", choices=WAYS, default="nothing", metavar="WAY")
@@ -97,7 +170,7 @@ add("--only-attempt", type=int, metavar="N", help="misbehave in this attempt alo
 add("--steps", type=int, default=60, help="until it is done (default: %(default)s)")
 add("--step-seconds", type=float, default=0.05, help="of each step (default: %(default)s)")
 add("--code", type=int, default=1, help="of leave (default: %(default)s)")
-add("--seconds", type=float, default=60.0, help="that hang and orphan last (default: %(default)s)")
+add("--seconds", type=float, default=60.0, help="that hangs, evaluate and orphan last (default: %(default)s)")
 add("--megabytes", type=int, default=256, help="of allocate (default: %(default)s)")
 add("--lines", type=int, default=10_000, help="of chatter (default: %(default)s)")
 add("--every", default="5 steps", help="between checkpoints (default: %(default)s)")
@@ -106,6 +179,7 @@ add("--dir", default=os.environ.get("PERDURE_CHECKPOINT_DIR", "checkpoints/misbe
 
 def main() -> None:
     args = parser.parse_args()
+    args.loss = 1.0
     attempt = int(os.environ.get("PERDURE_ATTEMPT", "1"))
     is_its_turn = args.only_attempt in (None, attempt)
     steps = range(args.steps)
@@ -118,7 +192,7 @@ def main() -> None:
                 print(f"step {run.step}: {args.do}", flush=True)
                 WAYS[args.do](args)
             time.sleep(args.step_seconds)
-            run.report(total=args.steps)
+            run.report(loss=args.loss, total=args.steps)
     print(f"done: {run.step} steps in attempts {run.values['attempts']}", flush=True)
 
 

@@ -6,6 +6,7 @@ follows. After the first error the channel is silent for good: a keeper that is 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -45,6 +46,7 @@ class Channel:
 
     def __init__(self, path: str | None) -> None:
         self._socket: socket.socket | None = None
+        self._owner = os.getpid()
         self._unsent = bytearray()
         self._unread = bytearray()
         self._wish: SaveWish | None = None
@@ -107,7 +109,11 @@ class Channel:
         return wish
 
     def close(self) -> None:
+        """Also for the copies that data workers were forked with: else the keeper would go on waiting for a step."""
         if self._socket is not None:
+            if os.getpid() == self._owner:
+                with contextlib.suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_RDWR)
             self._socket.close()
         self._socket = None
         self._unsent.clear()

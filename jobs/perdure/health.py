@@ -23,6 +23,6 @@ class Health:
             tell(
                 f"the loss is not finite: {float(loss)} at step {step}",
                 "what is saved with such a loss is marked unhealthy, and nobody resumes from it; training goes on",
-                "If it does not recover, stop the job and mend the cause: it goes on from the last healthy checkpoint.",
+                "If it does not recover, mend the cause: a restart goes on from the last healthy checkpoint.",
             )
         return False

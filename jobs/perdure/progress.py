@@ -26,9 +26,11 @@ class Progress:
         self._channel = channel
         self._noted: tuple[int, Any, int | None, Mapping[str, Any]] | None = None
         self._told_at = -math.inf
+        self._phase_told_at = -math.inf
 
     def note(self, step: int, loss: Any, total: int | None, metrics: Mapping[str, Any]) -> None:
         self._noted = (step, loss, total, metrics)
+        self._phase_told_at = -math.inf
         if time.monotonic() - self._told_at >= _INTERVAL:
             self.tell()
 
@@ -37,12 +39,23 @@ class Progress:
             return
         (step, loss, total, metrics), self._noted = self._noted, None
         self._told_at = time.monotonic()
-        message: dict[str, object] = {"type": messages.PROGRESS, "step": step, **_finite({"loss": loss})}
+        numbers = _finite({"loss": loss})
+        message: dict[str, object] = {"type": messages.PROGRESS, "step": step, "at": self._told_at, **numbers}
+        if loss is not None and not numbers:
+            message["finite"] = False
         if total is not None:
             message["total"] = int(total)
         if numbers := _finite(metrics):
             message["metrics"] = numbers
         self._channel.send(message)
+
+    def tell_evaluation(self) -> None:
+        """No step is made for a while, and that is as it should be. A sign of life, each time."""
+        self.tell()
+        if time.monotonic() - self._phase_told_at >= _INTERVAL:
+            self._phase_told_at = time.monotonic()
+            name, at = messages.EVALUATION, self._phase_told_at
+            self._channel.send({"type": messages.PHASE, "name": name, "at": at})
 
     def tell_saving(self, step: int) -> None:
         self.tell()

@@ -16,6 +16,7 @@ from perdure.progress import Progress
 from perdure.saver import Saver, SaveRequest
 from perdure.settings import load_settings
 from perdure.signals import StopFlag
+from perdure.stacks import register_stacks
 from perdure.state import Capture, Moment, Stateful, capture_state, check_objects, restore_changed, restore_state
 from perdure.walk import Hooks, Walk
 from perdured.contract import exits
@@ -69,7 +70,13 @@ class Run:
         self._is_fresh = fresh
         self._settings = load_settings(every, keep, dir)
         self._walk = Walk(
-            Hooks(self._act, self._reach_boundary, self._undo_beginning_of_epoch, lambda: self._is_stop_seen)
+            Hooks(
+                self._act,
+                self._begin_pause,
+                self._reach_boundary,
+                self._undo_beginning_of_epoch,
+                lambda: self._is_stop_seen,
+            )
         )
         self._start: Path | None = None
         self._is_entered = self._is_left = False
@@ -129,11 +136,14 @@ class Run:
         self._act()
 
     def safe_point(self) -> None:
-        """Save or stop here, if it is time to; else do nothing. For long work between steps, such as an evaluation.
+        """Save or stop here, if it is time to; else do nothing. For long work between steps, such as an evaluation,
+        which is then not taken for a hang.
 
         Between `batches` and `report` it does nothing: an update may be half done.
         """
         self._require_inside("safe_point")
+        if not self._walk.is_inside_step:
+            self._progress.tell_evaluation()
         self._act()
 
     def save(self) -> Path | None:
@@ -175,6 +185,7 @@ class Run:
             raise
         try:
             self._stop.install()
+            register_stacks(self._channel)
             self._resume()
             self._reach_boundary()
         except BaseException:
@@ -194,6 +205,7 @@ class Run:
     def _resume(self) -> None:
         found = self._saver.find_start(is_fresh=self._is_fresh)
         if found is None:
+            self._walk.pass_over(self._settings.skipped_batches)
             return
         moment = restore_state(found.path, self._objects)
         self._start = found.path
@@ -201,6 +213,7 @@ class Run:
         self.values.update(moment.values)
         self._walk.load_tree(moment.position, moment.rng, self._data)
         self._saver.go_on_from(found, self._where())
+        self._walk.pass_over(self._settings.skipped_batches)
         tell(f"resumed from step {self.step} ({found.path})")
 
     def _finish(self) -> None:
@@ -264,6 +277,10 @@ class Run:
         if self._walk.is_inside_pass or self._boundary is None:
             return self._capture()
         return self._boundary if self._boundary.is_unchanged() else None
+
+    def _begin_pause(self) -> None:
+        if not self._is_left:
+            self._progress.tell_evaluation()
 
     def _reach_boundary(self) -> None:
         if not self._is_left:

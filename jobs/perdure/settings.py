@@ -24,6 +24,8 @@ class Settings(NamedTuple):
     """Whether snapshots are kept in memory; the spec's `checkpoint.memory`."""
     past: tuple[History, Costs] = (History(), Costs())
     """What the job has been through, and what its saves have cost."""
+    skipped_batches: int = 0
+    """How many batches are passed over after the start; the spec's `health.skip_batches`."""
 
 
 def load_settings(every: str | None, keep: int | None, directory: str | os.PathLike[str] | None) -> Settings:
@@ -35,6 +37,7 @@ def load_settings(every: str | None, keep: int | None, directory: str | os.PathL
         Path(os.path.abspath(wanted)),
         os.environ.get(environment.CHECKPOINT_MEMORY, "1") != "0",
         _load_past(),
+        _load_skipped(),
     )
 
 
@@ -60,3 +63,8 @@ def load_keep(keep: int | None) -> int:
     if not str(wanted).isdecimal() or int(wanted) < 1:
         raise Misuse("keep=… is not understood", f"{wanted!r} is no number of checkpoints", "Say keep=3.")
     return int(wanted)
+
+
+def _load_skipped() -> int:
+    text = os.environ.get(environment.SKIP_BATCHES, "0")
+    return int(text) if text.isdecimal() else 0

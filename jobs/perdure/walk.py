@@ -41,6 +41,8 @@ class Hooks:
 
     check: Callable[[], None]
     """Between two batches, and between two epochs: is there something to do?"""
+    on_pause: Callable[[], None]
+    """A pass begins or is over: no step is made for a while."""
     on_boundary: Callable[[], None]
     """Here code begins that runs again."""
     on_reopen: Callable[[], None]
@@ -68,6 +70,7 @@ class Walk:
         self._saved: list[Tree] = []
         self._saved_former: list[Tree] = []
         self._saved_rng: Snapshot | None = None
+        self._to_pass_over = 0
 
     # What the run tells and asks -------------------------------------------------------------------------------------
 
@@ -107,6 +110,10 @@ class Walk:
             self._sources[id(data)] = (data, make_source(data))
         return self._sources[id(data)][1]
 
+    def pass_over(self, batches: int) -> None:
+        """The next so many are not handed out: with them the loss was lost."""
+        self._to_pass_over = batches
+
     # The loops -------------------------------------------------------------------------------------------------------
 
     def epochs(self, count: int) -> Iterator[int]:
@@ -133,10 +140,12 @@ class Walk:
 
     def one_pass(self, data: object) -> Iterator[Any]:
         yield from self._go_through(data, is_flat=False)
+        self._hooks.on_pause()
         self._hooks.on_boundary()
         self._hooks.check()
 
     def _go_through(self, data: object, *, is_flat: bool) -> Iterator[Any]:
+        self._hooks.on_pause()
         self._hooks.check()
         current = self._open(data)
         try:
@@ -146,6 +155,9 @@ class Walk:
                     batch = next(current.feed)
                 except StopIteration:
                     break
+                if self._to_pass_over:
+                    self._to_pass_over -= 1
+                    continue
                 self.is_inside_step = True
                 yield batch
                 self._hooks.check()

@@ -553,3 +553,14 @@ def test_a_clock_that_was_set_back_stretches_no_wait_beyond_the_longest() -> Non
     assert first.wake_at == yesterday + longest
     assert see(first.record, now=yesterday + longest - 1).wake_at == yesterday + longest
     assert see(first.record, now=yesterday + longest).record.phase.kind == "starting"
+
+
+def test_what_not_even_sigkill_ends_is_named_once_and_looked_at_now_and_then() -> None:
+    """Its leader has ended; nothing is started beside it, and nothing spins."""
+    stuck = "process 77 (python) is in uninterruptible sleep (nfs_wait)"
+    seen = held().model_copy(update={"has_ended": True, "stuck": stuck})
+    first = see(make_record(), seen)
+    assert stuck in first.record.reason
+    assert [event.kind for event in first.events] == ["note"]
+    assert (first.actions, first.wake_at) == ((), NOW + RECHECK)
+    assert not see(first.record, seen).events

@@ -15,7 +15,7 @@ from perdured.core.spec import Backoff, Interval, Spec, list_unserved
 from perdured.core.spec_text import InvalidSpec, parse_spec
 from support.jobs import make_spec
 
-# Copied from the design page. Where a value there is an example and no default, `EXAMPLES` says so.
+# Copied from the design page, and what [health] has got since. `EXAMPLES` says which values are no defaults.
 OF_THE_DESIGN_PAGE = """
 name = "gpt"
 command = ["python", "train.py"]     # argv; never a shell
@@ -42,6 +42,11 @@ signal = "SIGTERM"
 
 [health]
 hang_after = "auto"                  # or a duration, or "never"
+output_after = "never"
+file = "out/train.log"
+file_after = "30min"
+non_finite = "restart"
+skip_batches = false
 
 [resources]
 gpus = 0
@@ -65,6 +70,8 @@ EXAMPLES: dict[str, Any] = {
     "checkpoint.pattern": None,
     "checkpoint.resume_args": [],
     "resources.memory": None,
+    "health.file": None,
+    "health.file_after": "never",
 }
 
 
@@ -120,6 +127,9 @@ def test_an_interval_is_read_and_handed_to_the_script(every: str, interval: Inte
         "[stop]\ngrace = 90",
         "[stop]\ngrace = 0",
         '[health]\nhang_after = "never"',
+        '[health]\noutput_after = "30min"',
+        '[health]\nfile = "train.log"\nfile_after = 90',
+        '[health]\nnon_finite = "ignore"\nskip_batches = true',
         '[health]\nhang_after = "30min"',
         "[health]\nhang_after = 1800",
         '[stop]\nsignal = "SIGUSR1"',
@@ -170,6 +180,11 @@ def test_a_right_value_is_taken(text: str) -> None:
         '[stop]\nsignal = "TERM"',
         "[stop]\nsignal = 15",
         '[health]\nhang_after = "sometimes"',
+        "[health]\nhang_after = 0",
+        '[health]\noutput_after = "auto"',
+        '[health]\nfile = "train.log"',
+        '[health]\nfile_after = "1h"',
+        '[health]\nnon_finite = "stop"',
         "[resources]\ngpus = -1",
         '[resources]\nmemory = "0GiB"',
         '[ranks]\nnodes = "0"',
@@ -281,7 +296,6 @@ def test_a_spec_is_frozen() -> None:
     ("text", "key"),
     [
         ('[checkpoint]\nremote = "s3://b/r"', "checkpoint.remote"),
-        ('[health]\nhang_after = "1h"', "health.hang_after"),
         ("[resources]\ngpus = 1", "resources.gpus"),
         ('[resources]\nmemory = "1GiB"', "resources.memory"),
         ("[ranks]\nper_node = 2", "ranks"),

@@ -121,10 +121,10 @@ def test_no_further_stop_ever_moves_the_deadline_back(graces: list[float], gaps:
     "message", [{"type": "progress", "step": 2}, {"type": "checkpoint", "step": 2, "path": "/c"}], ids=["p", "c"]
 )
 def test_one_who_trains_on_is_not_saving_any_more_but_only_for_itself(message: dict[str, object]) -> None:
-    saving = talk.hear_job(talk.Told(), {"type": "saving"}, 1)
+    saving = talk.hear_job(talk.Told(), {"type": "saving"}, 1, 5.0)
     assert saving.saving_by == 1
-    assert talk.hear_job(saving, message, 1).saving_by is None
-    assert talk.hear_job(saving, message, 2).saving_by == 1
+    assert talk.hear_job(saving, message, 1, 5.0).saving_by is None
+    assert talk.hear_job(saving, message, 2, 5.0).saving_by == 1
 
 
 @given(st.binary(max_size=200))
@@ -141,15 +141,16 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=5,
 )
-KEYS = st.sampled_from(["step", "loss", "total", "path", "reason", "grace", "signal", "nonce", "role", "epoch"])
-TYPES = st.sampled_from(["hello", "progress", "saving", "checkpoint", "save", "stop", "new"])
+WORDS = "step loss total path reason grace signal nonce role epoch at finite name"
+KEYS = st.sampled_from(WORDS.split())
+TYPES = st.sampled_from(["hello", "progress", "saving", "checkpoint", "phase", "stacks", "save", "stop", "new"])
 
 
 @given(TYPES, st.dictionaries(KEYS, JSON))
 def test_whatever_a_message_holds_it_is_understood_or_a_value_error(kind: str, rest: dict[str, object]) -> None:
     message = {"type": kind, **rest}
     for understand in (
-        lambda: talk.hear_job(talk.Told(), message, 1),
+        lambda: talk.hear_job(talk.Told(), message, 1, 5.0),
         lambda: talk.parse_hello(message, "nonce"),
         lambda: talk.parse_stop(message, 15),
     ):
@@ -158,7 +159,7 @@ def test_whatever_a_message_holds_it_is_understood_or_a_value_error(kind: str, r
         except ValueError:
             continue
         if isinstance(value, talk.Told):
-            status = talk.parse_line(talk.format_status("n", RUN, value, None, None))
+            status = talk.parse_line(talk.format_status(talk.Situation("n", RUN, value, None, None, 5.0, None)))
             assert status["type"] == "status"
 
 
@@ -230,5 +231,5 @@ def test_the_keeper_rests_on_the_standard_library_and_the_contract_alone() -> No
 def test_a_step_beyond_64_bits_is_refused_as_nobody_could_read_its_record_again(kind: str) -> None:
     message: dict[str, object] = {"type": kind, "step": 10**24, "path": "/x"}
     with pytest.raises(ValueError, match="too large"):
-        talk.hear_job(talk.Told(), message, 1)
-    assert talk.hear_job(talk.Told(), {**message, "step": 2**63 - 1}, 1) != talk.Told()
+        talk.hear_job(talk.Told(), message, 1, 5.0)
+    assert talk.hear_job(talk.Told(), {**message, "step": 2**63 - 1}, 1, 5.0) != talk.Told()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ from perdured.contract.pacing import Costs, History, format_past
 from perdured.core.actions import Launch
 from perdured.core.ends.cause import Cause
 from perdured.core.observation import Refused
+from perdured.processes import Belongings
+from perdured.supervise import ground
 from perdured.supervise.ground import Ground, Prepared, find_fault, prepare_ground, probe_storage
 from support.damage import seal
 from support.disk_jobs import make_job, make_submission
@@ -292,6 +295,23 @@ def test_the_environment_is_the_submitters_and_the_attempts_and_nothing_else(
         "PERDURE_CHECKPOINT_MEMORY": "1",
         "PERDURE_CHECKPOINT_PAST": format_past(History(), Costs()),
     }
+
+
+def test_a_port_that_the_attempt_before_listened_on_and_somebody_has_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next attempt would die of it."""
+    monkeypatch.setattr(ground, "RETURN_CEILING", 0.0)
+    job = make_job(tmp_path)
+    with socket.create_server(("localhost", 0)) as server:
+        port = server.getsockname()[1]
+        job.had = Belongings(ports=frozenset({port}))
+        refused = refusal_of(prepare_ground(job, Launch(attempt=2)))
+    assert refused.why.startswith(
+        f"port {port}, on which the attempt before listened, is taken by process {os.getpid()}"
+    )
+    assert not refused.permanent
+    assert isinstance(prepare_ground(job, Launch(attempt=2)).result, Ground)
 
 
 def test_what_was_left_over_of_another_attempt_is_dropped(tmp_path: Path) -> None:

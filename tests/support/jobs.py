@@ -18,6 +18,7 @@ from perdured.core.observation import (
     Observation,
     Orphaned,
     Refused,
+    Trouble,
     Unverifiable,
 )
 from perdured.core.record import (
@@ -94,8 +95,8 @@ def observed(
     )
 
 
-def held(number: int = 1, *, stop_reason: str | None = None) -> Held:
-    return Held(pid=PID + number, started_at=NOW - 50, stop_reason=stop_reason)
+def held(number: int = 1, *, stop_reason: str | None = None, trouble: Trouble | None = None) -> Held:
+    return Held(pid=PID + number, started_at=NOW - 50, stop_reason=stop_reason, trouble=trouble)
 
 
 def ended(code: int | None = 0, *, number: int = 1, stop_reason: str | None = None, is_clean: bool = True) -> Ended:
@@ -169,6 +170,8 @@ EVERY_SIGHT: dict[str, AttemptSeen] = {
     "absent": Absent(),
     "held": held(),
     "held without a leader": Held(),
+    "hung": held(trouble=Trouble(kind="hang", why="no step for 10 s (limit 9 s)")),
+    "not finite": held(trouble=Trouble(kind="non_finite", why="the loss is not finite since step 12")),
     "held, told to stop": held(stop_reason="preempted"),
     "done": ended(0),
     "failed": ended(1),

@@ -22,6 +22,8 @@ class Listener:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.messages: list[dict[str, Any]] = []
+        self.gone = 0
+        """Jobs that have hung up."""
         self._server = bind_unix(path)
         self._jobs: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
@@ -39,6 +41,7 @@ class Listener:
         with job.makefile() as lines:
             for line in lines:
                 self.messages.append(json.loads(line))
+        self.gone += 1
 
     def of_type(self, kind: str) -> list[dict[str, Any]]:
         return [message for message in self.messages if message["type"] == kind]

@@ -35,13 +35,14 @@ def test_a_run_says_hello_its_progress_and_its_checkpoints(keeper: Listener, mon
         for number in run.batches(range(3)):
             run.report(loss=0.5, total=3, accuracy=number, broken=math.nan)
     keeper.wait_for(messages.CHECKPOINT, 2)
-    beside = (messages.MEMORY, messages.PACE)
+    beside = (messages.MEMORY, messages.PACE, messages.PHASE, messages.STACKS)
     hello, *rest = [message for message in keeper.messages if message["type"] not in beside]
     assert hello == {"type": "hello", "role": "job", "version": messages.VERSION}
     assert [(message["type"], message["step"]) for message in rest] == [
         ("progress", 1), ("progress", 2), ("saving", 2), ("checkpoint", 2), ("progress", 3), ("saving", 3),
         ("checkpoint", 3),
     ]  # fmt: skip
+    assert rest[0].pop("at") <= time.monotonic()
     assert rest[0] == {"type": "progress", "step": 1, "loss": 0.5, "total": 3, "metrics": {"accuracy": 0.0}}
     assert all(verify_checkpoint(Path(told["path"])).is_valid for told in keeper.of_type("checkpoint"))
 
@@ -59,6 +60,7 @@ def test_a_loss_that_is_no_number_is_not_told(loss: Any, keeper: Listener) -> No
         run.report(loss=loss)
     (told,) = keeper.wait_for(messages.PROGRESS)
     assert "loss" not in told
+    assert told.get("finite", True) == (loss is None)
 
 
 def test_a_fast_loop_tells_ten_times_a_second_and_always_before_a_save(keeper: Listener) -> None:

@@ -747,3 +747,25 @@ def test_a_generator_that_is_thrown_away_harms_nothing() -> None:
         del batches
         assert list(run.batches(OTHER)) == OTHER
     assert steps_in() == [1]
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_batches_that_are_to_be_passed_over_are_neither_handed_out_nor_counted_as_steps(
+    epochs: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """And the place behind them is saved: who goes on from there passes over nothing."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(environment.SKIP_BATCHES, "4" if epochs == 2 else "2")
+    seen = []
+    with contextlib.suppress(KeyboardInterrupt), perdure.Run(data=range(3), every="1 steps") as run:
+        for batch in run.batches(range(3), epochs=epochs):
+            seen.append(batch)
+            run.report()
+            if epochs == 2:
+                raise KeyboardInterrupt
+    assert seen == ([2] if epochs == 1 else [1])
+    assert run.step == 1
+    if epochs == 2:
+        monkeypatch.delenv(environment.SKIP_BATCHES)
+        with perdure.Run(data=range(3)) as run:
+            assert list(run.batches(range(3), epochs=2)) == [2]

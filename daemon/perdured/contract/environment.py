@@ -17,6 +17,8 @@ CHECKPOINT_MEMORY = "PERDURE_CHECKPOINT_MEMORY"
 
 # What the job has been through and what its saves cost, for the interval "auto" (`perdured.contract.pacing`).
 CHECKPOINT_PAST = "PERDURE_CHECKPOINT_PAST"
+# Set after a loss that was not finite, where the spec says so: `perdure.Run` passes over as many batches.
+SKIP_BATCHES = "PERDURE_SKIP_BATCHES"
 
 # Marks every process of an attempt, so that what is left of one whose keeper is gone can be told from strangers.
 ATTEMPT_NONCE = "PERDURE_ATTEMPT_NONCE"
@@ -35,6 +37,7 @@ ATTEMPT_VARIABLES = (
     CHECKPOINT_KEEP,
     CHECKPOINT_MEMORY,
     CHECKPOINT_PAST,
+    SKIP_BATCHES,
     ATTEMPT_NONCE,
 )
 

@@ -4,7 +4,10 @@ The first line a client sends is its hello. A job then reports, the daemon then 
 its whole status at once and again after each change, so a listener that reconnects has missed nothing.
 
     job    -> keeper   {"type": "hello", "role": "job", "version": 1}
-                       {"type": "progress", "step": 12, "loss": 0.5, "total": 400}     loss, total may be absent
+                       {"type": "progress", "step": 12, "loss": 0.5, "total": 400, "at": 93.5}     loss, total and
+                            "at" (CLOCK_MONOTONIC) may be absent; "finite": false, where the loss is not
+                       {"type": "phase", "name": "evaluation", "at": 93.5}       no step is made for a while
+                       {"type": "stacks", "signal": 43}         on this signal it writes its stacks to `STACKS_LOG`
                        {"type": "saving", "step": 12}
                        {"type": "checkpoint", "step": 12, "path": "/…/step-…"}
                        {"type": "pace", "save_every": 200.0, "snapshot_every": 12.0, "copy": 0.1, "write": 1.3, …}
@@ -17,11 +20,15 @@ its whole status at once and again after each change, so a listener that reconne
                        {"type": "committed", "generation": 7, "step": 12, "path": "/…", "seconds": 1.3}
                        {"type": "not_committed", "generation": 7, "why": "…"}
     daemon -> keeper   {"type": "hello", "role": "daemon", "version": 1, "nonce": "…", "epoch": 3}  epoch may be absent
+                       {"type": "tell"}                     the status, once all that the job has said by now is heard
                        {"type": "save", "before": 30.0}
                        {"type": "stop", "reason": "stop", "signal": 15, "grace": 120.0}        signal may be absent
     keeper -> daemon   {"type": "status", "version": 1, "nonce": "…", "keeper": {...}, "leader": {...},
                         "started_at": 1795547853.4, "progress": {...}|null, "checkpoint": {...}|null,
-                        "pace": {...}|null, "saving": false, "stop": {...}|null, "exit": {...}|null}
+                        "pace": {...}|null, "saving": false, "stop": {...}|null, "exit": {...}|null,
+                        "pulse": {"phase": "training", "heard_at": 93.5, "told_at": 93.6, "median": 0.1,
+                                  "slowest": 0.4}|null, "unhealthy": {"since": 12, "step": 14}|null,
+                        "stacks": {"pid": 4321, "signal": 43}|null}
 
 A save may have to end "before" so many seconds are over. The keeper makes a "deadline" of it, a time of CLOCK_BOOTTIME,
 which the job hands back with the commit; without one it is null or absent.
@@ -47,12 +54,28 @@ COMMIT = "commit"
 COMMITTED = "committed"
 NOT_COMMITTED = "not_committed"
 ABOUT_MEMORY = (MEMORY_HELD, MEMORY_REFUSED, COMMITTED, NOT_COMMITTED)
+PHASE = "phase"
+STACKS = "stacks"
 SAVE = "save"
+TELL = "tell"
 STOP = "stop"
 STATUS = "status"
 
 ROLE_JOB = "job"
 ROLE_DAEMON = "daemon"
+
+# The phases of a run, by each of which "too long" means something else.
+STARTING = "starting"
+"""From the first word to the first step: the model is made, the checkpoint loaded."""
+WARMING_UP = "warming_up"
+"""The first steps: compilation, caches, what is allocated once."""
+TRAINING = "training"
+EVALUATION = "evaluation"
+"""Between two passes over the data, and where the script says `safe_point`."""
+SAVING_PHASE = "saving"
+
+STACKS_LOG = "stacks.log"
+"""Beside the keeper's socket."""
 
 MAX_LINE = 64 * 1024
 """Bytes. A longer line is a broken or hostile client; its connection is closed."""

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from .record import Skip
 from .value import Value
 
 
@@ -15,6 +16,7 @@ class Launch(Value):
     """Checkpoints (paths) that it must not resume from."""
     is_first: bool = False
     """No attempt of the job has run: a fresh start, where the spec asks for one, is still to be made."""
+    skip: Skip | None = None
 
 
 class Probe(Value):
@@ -32,6 +34,23 @@ class Stop(Value):
     grace: float
 
 
+class Look(Value):
+    """Look closely at an attempt that has been silent for a while: its keeper is asked for its word of now, and a
+    process that can tell its stacks for one. What came of it is part of the next observation."""
+
+    kind: Literal["look"] = "look"
+    attempt: int
+    with_stacks: bool
+
+
+class Dump(Value):
+    """Write the stacks of all its processes into its output, under these words."""
+
+    kind: Literal["dump"] = "dump"
+    attempt: int
+    why: str
+
+
 class Clean(Value):
     """Kill all that still lives of an attempt whose keeper is gone. Once that is done, its end is seen as clean."""
 
@@ -45,4 +64,4 @@ class Forget(Value):
     kind: Literal["forget"] = "forget"
 
 
-Action = Launch | Probe | Stop | Clean | Forget
+Action = Launch | Probe | Look | Dump | Stop | Clean | Forget

@@ -9,6 +9,7 @@ restart?" is answered by `perdured.core.judgement`.
 from __future__ import annotations
 
 from .decision import Context, Decision
+from .diagnosis import diagnose
 from .observation import Ended, Held, Lost, Observation, Orphaned
 from .record import UNDER_WAY, JobRecord
 from .spec import Spec
@@ -21,6 +22,7 @@ __all__ = ["Decision", "decide"]
 def decide(spec: Spec, record: JobRecord, observation: Observation, now: float) -> Decision:
     """The decision for a job whose newest attempt was seen like this at `now` (seconds, steady within a life)."""
     noted = _note_what_was_seen(record, observation)
+    observation = diagnose(spec, observation)
     trigger = find_trigger(noted, observation.attempt)
     return TABLE[record.phase.kind][trigger].step(Context(spec, noted, observation, now))
 

@@ -13,9 +13,9 @@ from perdured.core.ends.end import End
 from .budgets import charge, count_failures
 from .decision import Context, Decision, tell
 from .judgement import GiveUp, StepOver, judge_failure
-from .observation import Ended, Refused
+from .observation import CheckpointSeen, Ended, Refused
 from .policy import backoff_delay, count_idle_ends, has_advanced, probe_delay
-from .record import Failed, JobRecord, Parked, Phase, Stopped, Succeeded, Waiting
+from .record import Failed, JobRecord, Parked, Phase, Saving, Skip, Stopped, Succeeded, Waiting
 from .words import say_at_step, say_held, say_stepped_over, say_waiting, say_what_for
 
 KEPT_EVIDENCE = 3
@@ -106,7 +106,9 @@ def fail_unstarted(c: Context, why: str) -> Decision:
 
 def close_attempt(c: Context, end: End) -> JobRecord:
     """The record with the attempt's end noted, and the progress it made: that makes every budget new."""
-    last = c.record.attempts[-1]
+    last, phase = c.record.attempts[-1], c.record.phase
+    if isinstance(phase, Saving) and phase.found is not None and end.cause in (Cause.HANG, Cause.NON_FINITE):
+        end = end.model_copy(update={"why": phase.found})
     newest, seen = c.observation.checkpoint, c.observation.attempt
     changes: dict[str, object] = {"end": end, "ended_at": c.now, "step": c.observation.step}
     if isinstance(seen, Ended):
@@ -119,7 +121,20 @@ def close_attempt(c: Context, end: End) -> JobRecord:
     record = record.but(progress=newest.step if newest is not None else record.progress)
     pace = (seen.exit.pace if isinstance(seen, Ended) else None) or c.observation.pace
     record = record.but(pace=pace) if pace is not None else record
+    if c.spec.health.skip_batches and end.cause == Cause.NON_FINITE:
+        record = record.but(skip=_find_skip(record, newest))
     return record.but(failures=0, spent={}, hops=0) if advanced else record
+
+
+def _find_skip(record: JobRecord, newest: CheckpointSeen | None) -> Skip:
+    """The batches of the steps between the checkpoint that is gone on from and the loss that was not finite, and those
+    that were passed over there before. One batch a step: more of them is more than the core knows."""
+    last, path, saved = record.attempts[-1], newest.path if newest else None, newest.step if newest else 0
+    reached = last.step if last.step is not None else saved
+    # A script that raised by itself had not reported the step yet.
+    lost = max(reached - saved, 0) + (0 if isinstance(record.phase, Saving) and record.phase.found else 1)
+    before = record.skip.batches if record.skip is not None and record.skip.checkpoint == path else 0
+    return Skip(checkpoint=path, batches=before + lost)
 
 
 def _forget_old_evidence(record: JobRecord) -> JobRecord:

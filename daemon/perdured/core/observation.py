@@ -21,6 +21,7 @@ from perdured.contract.pacing import Pace
 from perdured.core.ends.cause import Cause
 from perdured.core.ends.evidence import Evidence
 
+from .pulse import Pulse, Unhealthy, Watch, WatchKind
 from .value import Value
 
 
@@ -47,6 +48,13 @@ class Exit(Value):
     """How it saved, and what that cost."""
 
 
+class Trouble(Value):
+    """What ails a job that runs. Its kind is the reason of the stop that follows."""
+
+    kind: Literal["hang", "non_finite"]
+    why: str
+
+
 class Absent(Value):
     kind: Literal["absent"] = "absent"
 
@@ -58,6 +66,12 @@ class Held(Value):
     saving: bool = False
     stop_reason: str | None = None
     """Set once the keeper has accepted a stop."""
+    has_ended: bool = False
+    """Its leader has; its keeper waits for what is left."""
+    stuck: str | None = None
+    """What of that not even SIGKILL ends, in words."""
+    trouble: Trouble | None = None
+    """What `decide` found to be wrong with it, from its vital signs."""
 
 
 class Ended(Value):
@@ -118,6 +132,17 @@ class GroundSeen(Value):
     fault: Refused | None = None
 
 
+class Vitals(Value):
+    """The signs of life of the attempt under way."""
+
+    pulse: Pulse | None = None
+    """What its keeper tells; None where the job tells no steps."""
+    unhealthy: Unhealthy | None = None
+    at: float = 0.0
+    """When it was looked (CLOCK_MONOTONIC)."""
+    watches: dict[WatchKind, Watch] = Field(default_factory=dict)
+
+
 class Observation(Value):
     attempt: AttemptSeen = Absent()
     step: int | None = None
@@ -133,3 +158,4 @@ class Observation(Value):
     """Of the attempt under way, as the keeper tells it."""
     ground: GroundSeen | None = None
     """The last probe; None before the first of this life of the daemon."""
+    vitals: Vitals = Vitals()

@@ -45,6 +45,8 @@ class Saving(Value):
     attempt: int
     why: str
     asked_at: float
+    found: str | None = None
+    """What was found wrong with it, where that is why."""
 
 
 class Waiting(Value):
@@ -121,6 +123,14 @@ class AttemptRecord(Value):
         return data | {"end": {"cause": _guess_cause(why, data.get("exit_code"), data.get("signal")), "why": why}}
 
 
+class Skip(Value):
+    """Batches that are passed over by the attempts that go on from this checkpoint: with them the loss was lost."""
+
+    checkpoint: str | None
+    """Its path; None: from the beginning."""
+    batches: int
+
+
 class JobRecord(Value):
     id: str
     name: str
@@ -138,6 +148,7 @@ class JobRecord(Value):
     """Checkpoints (paths) that are stepped over."""
     hops: int = 0
     """How many of them, since there was progress."""
+    skip: Skip | None = None
     judged_after: int = 0
     """Attempts up to this one were before a restart by hand: they do not count any more."""
     loss: float | None = None

@@ -167,14 +167,34 @@ class StopSection(Section):
         return signal.Signals[self.signal].value
 
 
-def _read_hang_after(value: object) -> object:
+def _read_limit(value: object) -> object:
     return value if value in ("auto", "never") else _read_duration(value)
 
 
+Limit = Annotated[float, Field(gt=0, le=LONGEST)]
+
+
 class Health(Section):
-    hang_after: Annotated[float | Literal["auto", "never"], BeforeValidator(_read_hang_after)] = Field(
+    hang_after: Annotated[Limit | Literal["auto", "never"], BeforeValidator(_read_limit)] = Field(
         "auto", description='"auto", "never", or a duration such as "30min"'
     )
+    output_after: Annotated[Limit | Literal["never"], BeforeValidator(_read_limit)] = Field(
+        "never", description='"never", or a duration such as "30min"'
+    )
+    file: Text | None = Field(None, min_length=1, description='a file such as "out/train.log"')
+    file_after: Annotated[Limit | Literal["never"], BeforeValidator(_read_limit)] = Field(
+        "never", description='"never", or a duration such as "30min"'
+    )
+    non_finite: Literal["restart", "ignore"] = Field("restart", description='"restart" or "ignore"')
+    skip_batches: bool = Field(False, strict=True, description="true or false")
+
+    @model_validator(mode="after")
+    def _file_and_its_limit_go_together(self) -> Health:
+        if self.file is not None and self.file_after == "never":
+            raise KeysDisagree("file", "works together with `file_after`, which says how long it may stay as it is")
+        if self.file is None and self.file_after != "never":
+            raise KeysDisagree("file_after", "works together with `file`, which names the file that has to change")
+        return self
 
 
 class Resources(Section):
@@ -231,10 +251,9 @@ class Spec(Section):
 
 def list_unserved(spec: Spec) -> list[str]:
     """What the spec asks for and this version does not do yet, in words: said at submit, never silently dropped."""
-    health, ranks = spec.health, spec.ranks
+    ranks = spec.ranks
     asked = {
         "checkpoint.remote: nothing is uploaded yet; checkpoints stay on this machine": spec.checkpoint.remote,
-        "health.hang_after: hangs are not detected yet": health.hang_after not in ("auto", "never"),
         "resources.gpus: GPUs are not assigned yet; set CUDA_VISIBLE_DEVICES in `env`": spec.resources.gpus,
         "resources.memory: memory is not limited yet": spec.resources.memory,
         'ranks: only one process is started; use command = ["torchrun", …]': (ranks.per_node, ranks.nodes) != (1, "1"),

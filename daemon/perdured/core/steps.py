@@ -7,16 +7,20 @@ from __future__ import annotations
 
 from perdured.core.ends.cause import Cause
 
-from .actions import Clean, Forget, Launch, Probe, Stop
+from .actions import Action, Clean, Dump, Forget, Launch, Look, Probe, Stop
 from .decision import Context, Decision, tell
+from .diagnosis import list_watched
 from .endings import come_to_rest, fail_unstarted, hold
 from .events import Event
-from .observation import Held, Orphaned, Unverifiable
+from .hang import HANG_GRACE, find_delay, find_tick, is_suspicious
+from .observation import Held, Orphaned, Trouble, Unverifiable
 from .policy import LONGEST_PROBE, probe_delay
 from .record import AttemptRecord, JobRecord, Queued, Running, Saving, Starting, Waiting
 from .words import say_running, say_saving, say_starting
 
 MAX_LAUNCHES = 3
+OWN_REASONS = ("hang", "non_finite")
+"""Of a stop that nobody asked for: nobody's wish repeats it either."""
 RECHECK = 5.0
 """Seconds until a second look where no event may come: at what could not be observed, or has no keeper."""
 
@@ -54,7 +58,7 @@ def then_launch(c: Context) -> Decision:
         reason=say_starting(number, "asked to run again" if was_asked else why),
         ended_at=None,
     )
-    launch = Launch(attempt=number, restart_reason=why, step_over=record.suspects, is_first=not record.has_run)
+    launch = _make_launch(record, number, why)
     return Decision(record, (launch,), (tell(record, "starting"),))
 
 
@@ -65,11 +69,13 @@ def then_launch_again(c: Context) -> Decision:
     if c.record.wish != "run" or phase.launches >= MAX_LAUNCHES:
         return fail_unstarted(c, "its keeper did not come up" if c.record.wish == "run" else "never started")
     again = phase.model_copy(update={"launches": phase.launches + 1})
-    is_first = not c.record.has_run
-    launch = Launch(
-        attempt=phase.attempt, restart_reason=phase.restart_reason, step_over=c.record.suspects, is_first=is_first
-    )
+    launch = _make_launch(c.record, phase.attempt, phase.restart_reason)
     return Decision(c.record.but(phase=again), (launch,))
+
+
+def _make_launch(record: JobRecord, attempt: int, why: str | None) -> Launch:
+    is_first = not record.has_run
+    return Launch(attempt=attempt, restart_reason=why, step_over=record.suspects, is_first=is_first, skip=record.skip)
 
 
 def then_queue(c: Context) -> Decision:
@@ -120,12 +126,73 @@ def then_watch(c: Context) -> Decision:
     seen, phase = c.observation.attempt, c.record.phase
     assert isinstance(seen, Held)
     if seen.stop_reason is None:
-        return Decision(c.record.but(phase=Running(attempt=c.attempt), reason=say_running(c.attempt)))
-    reason = say_saving(seen.stop_reason, c.spec.stop.grace)
+        if isinstance(phase, Saving) and phase.why in OWN_REASONS:
+            return Decision(c.record, (_stop(c, phase.why),), (), c.now + RECHECK)
+        if seen.has_ended:
+            return _wait_for_the_rest(c, seen)
+        return _watch_signs(c, c.record.but(phase=Running(attempt=c.attempt), reason=say_running(c.attempt)))
+    reason = say_saving(seen.stop_reason, _grace_of(c, seen.stop_reason))
     if isinstance(phase, Saving):
         return Decision(c.record.but(reason=reason))
     record = c.record.but(phase=Saving(attempt=c.attempt, why=seen.stop_reason, asked_at=c.now), reason=reason)
     return Decision(record, (), (tell(record, "saving"),))
+
+
+def _wait_for_the_rest(c: Context, seen: Held) -> Decision:
+    """Looked at now and then, and named: who waits for it spins on nothing."""
+    reason = f"attempt {c.attempt} has ended, and what it left behind is being cleared away"
+    if seen.stuck is not None:
+        reason = f"attempt {c.attempt} has ended, but {seen.stuck}: not even SIGKILL ends it before it wakes"
+    events = (Event(kind="note", text=reason, attempt=c.attempt),) if seen.stuck and c.record.reason != reason else ()
+    return Decision(c.record.but(reason=reason), (), events, c.now + RECHECK)
+
+
+def _watch_signs(c: Context, record: JobRecord) -> Decision:
+    """When to look at its signs of life again; with its stacks, where one has been missing for half of its time."""
+    vitals = c.observation.vitals
+    watched = list_watched(c.spec.health, vitals)
+    if not watched:
+        return Decision(record)
+    delay = min(find_delay(each, vitals.at) for each in watched)
+    if delay > 0:
+        return Decision(record, (), (), c.now + delay)
+    look = Look(attempt=c.attempt, with_stacks=any(is_suspicious(each) for each in watched))
+    return Decision(record, (look,), (), c.now + min(find_tick(each.limit) for each in watched))
+
+
+def then_end_the_hang(c: Context) -> Decision:
+    """The evidence first, which dies with the process; then a save is offered, and SIGKILL follows."""
+    trouble = _trouble(c)
+    return _stop_by_ourselves(c, trouble, (Dump(attempt=c.attempt, why=trouble.why), _stop(c, trouble.kind)))
+
+
+def then_stop_the_training(c: Context) -> Decision:
+    """What it computes from here on is of no use. The next attempt goes on from the last healthy checkpoint."""
+    trouble = _trouble(c)
+    return _stop_by_ourselves(c, trouble, (_stop(c, trouble.kind),))
+
+
+def _trouble(c: Context) -> Trouble:
+    seen = c.observation.attempt
+    assert isinstance(seen, Held)
+    assert seen.trouble is not None
+    return seen.trouble
+
+
+def _stop_by_ourselves(c: Context, trouble: Trouble, actions: tuple[Action, ...]) -> Decision:
+    reason = f"{trouble.why}: {say_saving(trouble.kind, _grace_of(c, trouble.kind))}"
+    phase = Saving(attempt=c.attempt, why=trouble.kind, asked_at=c.now, found=trouble.why)
+    record = c.record.but(phase=phase, reason=reason)
+    return Decision(record, actions, (tell(record, "hung" if trouble.kind == "hang" else "saving"),))
+
+
+def _stop(c: Context, why: str) -> Stop:
+    return Stop(attempt=c.attempt, reason=why, grace=_grace_of(c, why))
+
+
+def _grace_of(c: Context, why: str) -> float:
+    grace = c.spec.stop.grace
+    return min(grace, HANG_GRACE) if why == "hang" else grace
 
 
 def then_watch_orphan(c: Context) -> Decision:
@@ -166,12 +233,13 @@ def then_ask_to_stop(c: Context) -> Decision:
 
 def then_ask_again_to_stop(c: Context) -> Decision:
     """A stop is repeated until the keeper is seen to have accepted it: the first may have died with a daemon."""
-    seen, phase, grace = c.observation.attempt, c.record.phase, c.spec.stop.grace
+    seen, phase = c.observation.attempt, c.record.phase
     assert isinstance(phase, Saving)
+    grace = _grace_of(c, phase.why)
     asked_at = min(phase.asked_at, c.now)
     record = c.record.but(phase=phase.model_copy(update={"asked_at": asked_at}), reason=say_saving(phase.why, grace))
     if isinstance(seen, Held) and seen.stop_reason is not None:
         return Decision(record)
     if isinstance(seen, Orphaned) and c.now > asked_at + grace:
         return Decision(record, (Clean(attempt=c.attempt),), (), c.now + RECHECK)
-    return Decision(record, (Stop(attempt=c.attempt, reason=phase.why, grace=grace),), (), c.now + RECHECK)
+    return Decision(record, (_stop(c, phase.why),), (), c.now + RECHECK)

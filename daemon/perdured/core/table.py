@@ -30,6 +30,8 @@ Row = dict[T, Cell]
 _NOTHING = Cell(steps.then_nothing, ())
 _FACTS = (
     T.HELD,
+    T.HUNG,
+    T.NOT_FINITE,
     T.ABSENT,
     T.DONE,
     T.AGAIN,
@@ -90,7 +92,7 @@ TABLE: dict[str, Row] = {
     "starting": _ENDS
     | _ASK
     | {
-        T.HELD: Cell(steps.then_run, ("running",)),
+        **dict.fromkeys((T.HELD, T.HUNG, T.NOT_FINITE), Cell(steps.then_run, ("running",))),
         T.ABSENT: Cell(steps.then_launch_again, ("failed", *_AS_WISHED)),
         T.ORPHANED: Cell(steps.then_watch_orphan, ("running",)),
     },
@@ -98,12 +100,14 @@ TABLE: dict[str, Row] = {
     | _ASK
     | {
         T.HELD: Cell(steps.then_watch, ("saving",)),
+        T.HUNG: Cell(steps.then_end_the_hang, ("saving",)),
+        T.NOT_FINITE: Cell(steps.then_stop_the_training, ("saving",)),
         T.ORPHANED: Cell(steps.then_watch_orphan, ()),
     },
     "saving": _ENDS
     | _ASK_AGAIN
     | {
-        T.HELD: Cell(steps.then_watch, ("running",)),
+        **dict.fromkeys((T.HELD, T.HUNG, T.NOT_FINITE), Cell(steps.then_watch, ("running",))),
         T.ORPHANED: Cell(steps.then_watch_orphan, ()),
     },
     "waiting": _UNATTENDED

@@ -20,6 +20,8 @@ class Trigger(Enum):
 
     DUE = "nothing stands in the way of a start"
     HELD = "a keeper holds the attempt"
+    HUNG = "it has made no step for too long"
+    NOT_FINITE = "its loss is not finite any more"
     ABSENT = "the attempt never ran"
     DONE = "the job exited with 0"
     AGAIN = "the job exited with 75: saved, run me again"
@@ -60,17 +62,22 @@ _OF_AN_EXIT = {
 """Every other cause is a failure."""
 
 
+_ALIVE = (Trigger.HELD, Trigger.HUNG, Trigger.NOT_FINITE, Trigger.ORPHANED)
+
+
 def find_trigger(record: JobRecord, seen: AttemptSeen) -> Trigger:
     """The one trigger that counts now."""
     wished = _WISHES.get(record.wish)
     if record.phase.kind not in UNDER_WAY:
         return wished or Trigger.DUE
     fact = _find_fact(seen)
-    return wished if wished and fact in (Trigger.HELD, Trigger.ORPHANED) else fact
+    return wished if wished and fact in _ALIVE else fact
 
 
 def _find_fact(seen: AttemptSeen) -> Trigger:
     match seen.kind:
+        case "held" if seen.trouble is not None:
+            return Trigger.HUNG if seen.trouble.kind == "hang" else Trigger.NOT_FINITE
         case "held":
             return Trigger.HELD
         case "ended":

@@ -18,6 +18,7 @@ import os
 
 MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
 """Where cgroup v2 is found: alone, or beside v1 on hybrid hosts."""
+_FREEZER = "/sys/fs/cgroup/freezer"
 _OOM_COUNTERS = (
     (MOUNTS[0], "", "memory.events"),
     (MOUNTS[1], "", "memory.events"),
@@ -70,6 +71,16 @@ def is_populated(leaf: str) -> bool:
         return False  # removed, and with it the last process in it
 
 
+def is_frozen(pid: int) -> bool:
+    """True while the freezer holds its cgroup, v2 or v1, or one above it."""
+    for mount in MOUNTS:
+        path = _find_path(mount, "", pid)
+        if path is not None and "frozen 1" in _read(os.path.join(mount, path, "cgroup.events")):
+            return True
+    path = _find_path(_FREEZER, "freezer", pid)
+    return path is not None and _read(os.path.join(_FREEZER, path, "freezer.state")).strip() in ("FREEZING", "FROZEN")
+
+
 def open_events(leaf: str) -> int | None:
     """A descriptor that becomes readable for POLLPRI when `is_populated` may have changed. Read it to re-arm."""
     try:
@@ -117,6 +128,14 @@ def _find_path(mount: str, controller: str, pid: int) -> str | None:
             return parse_cgroups(file.read()).get(controller)
     except (FileNotFoundError, ProcessLookupError):
         return None
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read()
+    except OSError:
+        return ""
 
 
 def _read_count(path: str) -> int | None:

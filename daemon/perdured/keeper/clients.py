@@ -134,6 +134,11 @@ class Clients:
         """What came with the client's message. ValueError if nothing did."""
         return self._clients[client].take_descriptor()
 
+    def find_pid(self, client: int) -> int | None:
+        """Of the process at the other end."""
+        listener = self._clients.get(client)
+        return read_peer(listener.connection).pid if listener is not None else None
+
     def close(self) -> None:
         for client in list(self._clients.values()):
             self._drop(client)

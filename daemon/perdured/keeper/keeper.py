@@ -97,15 +97,14 @@ class Keeper:
         return {"type": messages.MEMORY_HELD} if is_held else {"type": messages.MEMORY_REFUSED, "why": why}
 
     def _hear_news(self, message: dict[str, object], client: int) -> None:
-        before, self._told = self._told, talk.hear_job(self._told, message, client)
-        is_more_than_progress = before._replace(step=None, loss=None, total=None) != self._told._replace(
-            step=None, loss=None, total=None
-        )
-        self._clients.push_status(at_once=is_more_than_progress)
+        before, self._told = self._told, talk.hear_job(self._told, message, client, time.monotonic())
+        self._clients.push_status(at_once=talk.is_more_than_progress(before, self._told))
 
     def lose_job(self, client: int) -> None:
-        self._told = talk.forget_saving(self._told, client)
+        before, self._told = self._told, talk.forget_client(self._told, client, time.monotonic())
         self._memory.lose(client)
+        if talk.is_more_than_progress(before, self._told):
+            self._clients.push_status(at_once=True)
 
     def _hear_writer(self, answer: talk.Committed, client: int | None) -> None:
         if answer.step is not None and answer.path is not None:
@@ -113,7 +112,7 @@ class Keeper:
         if self._exit is not None:
             self._not_saved = answer.why
         if client is not None:
-            self._told = talk.forget_saving(self._told, client)
+            self._told = talk.forget_saving(self._told, client, time.monotonic())
             self._clients.tell(client, talk.make_answer(answer))
         self._clients.push_status(at_once=True)
 
@@ -126,10 +125,20 @@ class Keeper:
             self._clients.ask_save(talk.parse_deadline(message, read_clock()))
         elif message["type"] == messages.STOP:
             self._accept_stop(talk.parse_stop(message, self._attempt.want.stop_signal))
+        elif message["type"] == messages.TELL:
+            # A turn later, and after what else has come by then: a keeper that was held up must not tell of a silence
+            # that is only its own.
+            self._loop.call_at("tell", read_clock(), self._tell)
+
+    def _tell(self) -> None:
+        self._clients.catch_up()
+        self._clients.push_status(at_once=True)
 
     def describe(self) -> bytes:
         told = self._told._replace(is_writing=self._memory.is_writing)
-        return talk.format_status(self.nonce, self._attempt.run, told, self._stop, self._exit)
+        pid = self._clients.find_pid(told.stacks[0]) if told.stacks is not None else None
+        now = time.monotonic()
+        return talk.format_status(talk.Situation(self.nonce, self._attempt.run, told, self._stop, self._exit, now, pid))
 
     def _on_signal(self, _: int) -> None:
         numbers = os.read(self._wakeup, 4096)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from perdured.contract import messages
 from perdured.contract.pacing import Pace, parse_pace
 
+from .pulse import Pulse, describe_pulse, end_save, hear_pulse
 from .records import ExitRecord, RunRecord, StopRecord, take, take_optional, to_plain
 
 _LONGEST_PATH = 4096
@@ -35,6 +36,12 @@ class Told(NamedTuple):
     pace: Pace | None = None
     is_writing: bool = False
     """A snapshot of it is being committed."""
+    unhealthy_since: int | None = None
+    """The step from which on every loss that was told was not finite."""
+    pulse: Pulse | None = None
+    """None while no process of the job is there to tell."""
+    stacks: tuple[int, int] | None = None
+    """A process that writes its stacks on a signal: (client, signal)."""
 
 
 class StopAsked(NamedTuple):
@@ -96,14 +103,20 @@ def make_save(deadline: float | None) -> dict[str, object]:
     return {"type": messages.SAVE} | ({} if deadline is None else {"deadline": deadline})
 
 
-def hear_job(told: Told, message: Mapping[str, object], client: int) -> Told:
-    """What is known after a message of the job. Any of its processes may tell; the last word counts."""
+def hear_job(told: Told, message: Mapping[str, object], client: int, now: float) -> Told:
+    """What is known after a message of the job that came at `now` (CLOCK_MONOTONIC). Any of its processes may tell; the
+    last word counts."""
+    told = told._replace(pulse=hear_pulse(told.pulse, message, client, now))
     match message["type"]:
         case messages.PROGRESS:
-            told = forget_saving(told, client)
-            loss = take_optional(message, "loss", float)
+            told = forget_saving(told, client, now)
+            loss, step = take_optional(message, "loss", float), _take_step(message, "step")
+            is_unhealthy = message.get("finite") is False
             return told._replace(
-                step=_take_step(message, "step"),
+                step=step,
+                unhealthy_since=(told.unhealthy_since if told.unhealthy_since is not None else step)
+                if is_unhealthy
+                else None,
                 loss=loss if loss is not None and math.isfinite(loss) else None,
                 total=_take_step(message, "total") if message.get("total") is not None else None,
             )
@@ -113,11 +126,26 @@ def hear_job(told: Told, message: Mapping[str, object], client: int) -> Told:
             path = take(message, "path", str)
             if len(path) > _LONGEST_PATH:
                 raise ValueError("path too long")
-            told = forget_saving(told, client)
+            told = forget_saving(told, client, now)
             return told._replace(checkpoint_step=_take_step(message, "step"), checkpoint_path=path)
         case messages.PACE:
             return told._replace(pace=parse_pace(message))
+        case messages.STACKS:
+            number = take(message, "signal", int)
+            if number not in range(signal.SIGRTMIN, signal.SIGRTMAX + 1):
+                raise ValueError("not a real-time signal")
+            return told._replace(stacks=(client, number))
     return told
+
+
+def is_more_than_progress(before: Told, after: Told) -> bool:
+    """Whether it is to be told at once: anything but another step like those before."""
+
+    def rest(told: Told) -> tuple[object, ...]:
+        bare = told._replace(step=None, loss=None, total=None, pulse=None)
+        return (bare, told.pulse.phase if told.pulse is not None else None)
+
+    return rest(before) != rest(after)
 
 
 def _take_step(message: Mapping[str, object], name: str) -> int:
@@ -128,9 +156,17 @@ def _take_step(message: Mapping[str, object], name: str) -> int:
     return step
 
 
-def forget_saving(told: Told, client: int) -> Told:
+def forget_saving(told: Told, client: int, now: float) -> Told:
     """A client that reports progress or a checkpoint, or is gone, is not saving any more."""
-    return told._replace(saving_by=None) if told.saving_by == client else told
+    return told._replace(saving_by=None, pulse=end_save(told.pulse, now)) if told.saving_by == client else told
+
+
+def forget_client(told: Told, client: int, now: float) -> Told:
+    """It has gone. What it does now, nobody tells."""
+    told = forget_saving(told, client, now)
+    is_its_pulse = told.pulse is not None and told.pulse.client == client
+    is_its_stacks = told.stacks is not None and told.stacks[0] == client
+    return told._replace(pulse=None if is_its_pulse else told.pulse, stacks=None if is_its_stacks else told.stacks)
 
 
 def decide_stop(current: StopRecord | None, asked: StopAsked, now: float, wall: float) -> StopRecord:
@@ -164,23 +200,43 @@ def format_message(message: Mapping[str, object]) -> bytes:
     return json.dumps(message).encode() + b"\n"
 
 
-def format_status(nonce: str, run: RunRecord, told: Told, stop: StopRecord | None, exit: ExitRecord | None) -> bytes:
+class Situation(NamedTuple):
+    """All that a status tells of."""
+
+    nonce: str
+    run: RunRecord
+    told: Told
+    stop: StopRecord | None
+    exit: ExitRecord | None
+    now: float
+    """CLOCK_MONOTONIC."""
+    stacks_pid: int | None
+    """The process that `told.stacks` is about."""
+
+
+def format_status(of: Situation) -> bytes:
     """The whole status, so that a listener that reconnects has missed nothing."""
+    told = of.told
     progress = {"step": told.step, "loss": told.loss, "total": told.total}
     checkpoint = {"step": told.checkpoint_step, "path": told.checkpoint_path}
+    unhealthy = {"since": told.unhealthy_since, "step": told.step}
+    stacks = {"pid": of.stacks_pid, "signal": told.stacks[1]} if told.stacks is not None and of.stacks_pid else None
     return format_message(
         {
             "type": messages.STATUS,
             "version": messages.VERSION,
-            "nonce": nonce,
-            "keeper": to_plain(run.keeper),
-            "leader": to_plain(run.leader),
-            "started_at": run.started_at,
+            "nonce": of.nonce,
+            "keeper": to_plain(of.run.keeper),
+            "leader": to_plain(of.run.leader),
+            "started_at": of.run.started_at,
             "progress": progress if told.step is not None else None,
             "checkpoint": checkpoint if told.checkpoint_step is not None else None,
             "pace": to_plain(told.pace),
             "saving": told.saving_by is not None or told.is_writing,
-            "stop": to_plain(stop),
-            "exit": to_plain(exit),
+            "stop": to_plain(of.stop),
+            "exit": to_plain(of.exit),
+            "pulse": describe_pulse(told.pulse, of.now) if told.pulse is not None else None,
+            "unhealthy": unhealthy if told.unhealthy_since is not None else None,
+            "stacks": stacks,
         }
     )

@@ -5,17 +5,24 @@ observe_attempt    what an attempt's directory and the kernel say about it
 connect_keeper     a proven connection to a living keeper
 perform_clean, signal_orphan, wait_orphan     for an attempt whose keeper is gone
 start_scrub        a process that verifies one checkpoint
+is_paused, sample_shape, dump_stacks          what the processes of an attempt are doing
+Surveyor, wait_for_return, find_stuck         what an attempt had, and whether it has been given back
 KernelLog               what the kernel's log says of deaths and GPU faults
 """
 
+from .belongings import NOTHING, Belongings, Surveyor, wait_for_return
 from .kernel_log import KernelLog
 from .launch import DirectoryInUse, KeeperFailed, Order, start_keeper
 from .link import KeeperLink, KeeperStatus, NotOurs, connect_keeper
 from .observe import observe_attempt
 from .orphan import NotClean, StillHeld, perform_clean, signal_orphan, wait_orphan
 from .scrub import ScrubProcess, ScrubVerdict, start_scrub
+from .stacks import Teller, dump_stacks, is_paused, sample_shape
+from .stuck import find_stuck
 
 __all__ = [
+    "NOTHING",
+    "Belongings",
     "DirectoryInUse",
     "KeeperFailed",
     "KeeperLink",
@@ -27,11 +34,18 @@ __all__ = [
     "ScrubProcess",
     "ScrubVerdict",
     "StillHeld",
+    "Surveyor",
+    "Teller",
     "connect_keeper",
+    "dump_stacks",
+    "find_stuck",
+    "is_paused",
     "observe_attempt",
     "perform_clean",
+    "sample_shape",
     "signal_orphan",
     "start_keeper",
     "start_scrub",
+    "wait_for_return",
     "wait_orphan",
 ]

@@ -22,11 +22,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from perdured.contract import messages, sockets
 from perdured.contract.pacing import Pace, parse_pace
 from perdured.core.observation import Exit
+from perdured.core.pulse import Pulse, Unhealthy
 from perdured.errors import PerdureError
 from perdured.keeper import records, talk
 from perdured.keeper.clients import read_peer
@@ -41,6 +42,7 @@ HANDSHAKE_CEILING = 2.0
 _DEATH_CEILING = 1.0
 """Seconds to wait for a keeper that has hung up to be gone: only then its lock is surely free."""
 _LINE_LIMIT = 1 << 20
+V = TypeVar("V", Pulse, Unhealthy)
 
 
 class NotOurs(PerdureError):
@@ -70,6 +72,10 @@ class KeeperStatus:
     stop_reason: str | None
     exit: Exit | None
     pace: Pace | None = None
+    pulse: Pulse | None = None
+    unhealthy: Unhealthy | None = None
+    stacks: tuple[int, int] | None = None
+    """A process that writes its stacks on a signal: (pid, signal)."""
 
 
 OnStatus = Callable[[KeeperStatus], None]
@@ -130,6 +136,10 @@ class KeeperLink:
         """A checkpoint at the next safe point; none at all if it cannot be durable before so many seconds are over."""
         self.send(type=messages.SAVE, **({} if before is None else {"before": before}))
 
+    def ask_status(self) -> None:
+        """The next status will have been made after this, and after all that the job has said by now."""
+        self.send(type=messages.TELL)
+
     def close(self) -> None:
         """Hangs up. The keeper goes on; `on_gone` will not be called."""
         if self._listening is not None:
@@ -180,7 +190,7 @@ def parse_status(message: dict[str, object]) -> KeeperStatus:
     checkpoint = take_optional(message, "checkpoint", dict) or {}
     pace = take_optional(message, "pace", dict)
     stop = take_optional(message, "stop", dict)
-    exit = take_optional(message, "exit", dict)
+    exit, stacks = take_optional(message, "exit", dict), take_optional(message, "stacks", dict)
     return KeeperStatus(
         leader_pid=take(take(message, "leader", dict), "pid", int),
         started_at=take(message, "started_at", float),
@@ -193,7 +203,15 @@ def parse_status(message: dict[str, object]) -> KeeperStatus:
         stop_reason=take(stop, "reason", str) if stop is not None else None,
         exit=make_exit(records.parse_exit(exit)) if exit is not None else None,
         pace=parse_pace(pace) if pace is not None else None,
+        pulse=_parse(Pulse, message, "pulse"),
+        unhealthy=_parse(Unhealthy, message, "unhealthy"),
+        stacks=(take(stacks, "pid", int), take(stacks, "signal", int)) if stacks is not None else None,
     )
+
+
+def _parse(kind: type[V], message: dict[str, object], name: str) -> V | None:
+    value = take_optional(message, name, dict)
+    return kind.model_validate(value) if value is not None else None
 
 
 def _prove_process(directory: Path, connection: socket.socket, run: RunRecord) -> int:

@@ -13,15 +13,18 @@ import contextlib
 import os
 import select
 import signal
+from collections.abc import Iterable
 from pathlib import Path
 
 from perdured.contract import environment
 from perdured.errors import PerdureError
 from perdured.keeper import cgroup, records
-from perdured.keeper.identity import Identity, ProcessSeen, observe_process, open_process, read_boot_id
+from perdured.keeper.identity import Identity, open_process, read_boot_id
 from perdured.keeper.lock import is_locked, take_lock
 
+from .belongings import list_processes
 from .observe import is_alive
+from .stuck import name_stuck
 from .waiting import wait_readable
 
 _ROUNDS = 100
@@ -126,7 +129,7 @@ def _empty_cgroup(leaf: str) -> set[int]:
         cgroup.kill_all(leaf)
         while cgroup.is_populated(leaf):
             if not poll.poll(_DEATH_CEILING * 1000):
-                raise _fail("A killed process does not end; it is stuck in the kernel.")
+                raise _fail_stuck(cgroup.list_members(leaf))
             os.pread(events, 4096, 0)
     finally:
         os.close(events)
@@ -136,7 +139,7 @@ def _empty_cgroup(leaf: str) -> set[int]:
 
 def _find_rest(mark: bytes, leader: Identity | None) -> dict[int, int]:
     """The living processes that carry the mark, the leader, and all their descendants: PID to start time."""
-    seen = _observe_all()
+    seen = dict(list_processes())
     chosen = {pid for pid in seen if _carries(pid, mark)}
     if leader is not None and is_alive(leader):
         chosen.add(leader.pid)
@@ -154,31 +157,24 @@ def _kill(found: dict[int, int]) -> set[int]:
         for pidfd in pidfds.values():
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-        _wait_for_deaths(set(pidfds.values()))
+        _wait_for_deaths(set(pidfds.values()), pidfds)
     finally:
         for pidfd in pidfds.values():
             os.close(pidfd)
     return set(pidfds)
 
 
-def _wait_for_deaths(pidfds: set[int]) -> None:
+def _wait_for_deaths(pidfds: set[int], killed: Iterable[int]) -> None:
     poll = select.poll()
     for pidfd in pidfds:
         poll.register(pidfd, select.POLLIN)
     while pidfds:
         dead = [pidfd for pidfd, _ in poll.poll(_DEATH_CEILING * 1000)]
         if not dead:
-            raise _fail("A killed process does not end; it is stuck in the kernel.")
+            raise _fail_stuck(killed)
         for pidfd in dead:
             poll.unregister(pidfd)
             pidfds.discard(pidfd)
-
-
-def _observe_all() -> dict[int, ProcessSeen]:
-    """All living processes."""
-    pids = (int(name) for name in os.listdir("/proc") if name.isdigit())
-    seen = ((pid, observe_process(pid)) for pid in pids)
-    return {pid: process for pid, process in seen if process is not None and process.is_alive}
 
 
 def _carries(pid: int, mark: bytes) -> bool:
@@ -192,6 +188,10 @@ def _carries(pid: int, mark: bytes) -> bool:
 def _open_leader(directory: Path) -> int | None:
     run = records.load_run(directory)
     return open_process(run.leader) if run is not None else None
+
+
+def _fail_stuck(pids: Iterable[int]) -> NotClean:
+    return _fail(f"A killed process does not end: {name_stuck(pids) or 'it is stuck in the kernel'}.")
 
 
 def _fail(why: str) -> NotClean:

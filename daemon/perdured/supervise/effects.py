@@ -11,14 +11,25 @@ from functools import partial
 from typing import TypeVar
 
 from perdured.clock import Clock
-from perdured.core.actions import Action, Clean, Forget, Launch, Probe, Stop
+from perdured.core.actions import Action, Clean, Dump, Forget, Launch, Look, Probe, Stop
 from perdured.core.ends.cause import Cause
+from perdured.core.ends.classify import STACKS_TITLE
 from perdured.core.events import Event
 from perdured.core.observation import GroundSeen, Orphaned, Refused
 from perdured.descriptors import has_descriptors
 from perdured.disks import Disks
 from perdured.errors import PerdureError
-from perdured.processes import DirectoryInUse, Order, observe_attempt, perform_clean, signal_orphan, start_keeper
+from perdured.processes import (
+    DirectoryInUse,
+    Order,
+    Teller,
+    dump_stacks,
+    observe_attempt,
+    perform_clean,
+    sample_shape,
+    signal_orphan,
+    start_keeper,
+)
 from perdured.state.paths import StateDir
 from perdured.state.registry import Registry
 
@@ -52,6 +63,10 @@ class Effects:
                 await self._launch(job, action)
             case Probe():
                 await self._probe(job)
+            case Look():
+                await self._look(job, action)
+            case Dump():
+                await self._dump(job, action)
             case Stop():
                 self._stop(job, action)
             case Clean():
@@ -61,7 +76,8 @@ class Effects:
 
     async def _launch(self, job: Job, launch: Launch) -> None:
         """Starts the keeper, or leaves the reason why not in `job.refused` for the next decision."""
-        job.refused, job.status = None, None
+        job.refused, job.status, job.shape = None, None, None
+        job.watches = {}  # the silence of the attempt before is not this one's
         try:
             await self._wait_for_descriptors(job)
             prepared = await self._touch(job, partial(prepare_ground, job, launch, self._find_rivals(job)))
@@ -110,6 +126,22 @@ class Effects:
             checkpoint_dir=str(job.submission.checkpoint_dir),
         )
 
+    async def _look(self, job: Job, look: Look) -> None:
+        teller = _teller_of(job)
+        if look.with_stacks and teller is not None:
+            job.shape = await asyncio.to_thread(sample_shape, self._state.attempt(job.id, look.attempt), teller)
+        if job.link is not None:
+            job.is_word_awaited = True
+            job.link.ask_status()
+
+    async def _dump(self, job: Job, dump: Dump) -> None:
+        """Evidence is never a reason not to act."""
+        directory, title = self._state.attempt(job.id, dump.attempt), f"{dump.why}; {STACKS_TITLE}"
+        try:
+            await asyncio.to_thread(dump_stacks, directory, title, _teller_of(job))
+        except (OSError, ValueError) as error:
+            _log.warning("job %s: the stacks could not be written: %s", job.id, error)
+
     def _stop(self, job: Job, stop: Stop) -> None:
         """A leader with a keeper is never signalled past it: the keeper alone holds the deadline. It will answer."""
         directory = self._state.attempt(job.id, stop.attempt)
@@ -130,6 +162,10 @@ class Effects:
         shutil.rmtree(self._state.job(job.id), ignore_errors=True)
         self._registry.forget(job.id)
         job.is_forgotten = True
+
+
+def _teller_of(job: Job) -> Teller | None:
+    return Teller(*job.status.stacks) if job.status is not None and job.status.stacks is not None else None
 
 
 _ALPHABET = "23456789abcdefghjkmnpqrstuvwxyz"

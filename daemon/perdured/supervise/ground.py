@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -30,12 +31,15 @@ from perdured.core.observation import Refused
 from perdured.core.pacing import count_history
 from perdured.core.record import JobRecord
 from perdured.core.units import human_size
+from perdured.processes import wait_for_return
 from perdured.state.submission import Submission
 
 from .job import Job
 
 ROOM = 16 << 20
 """Bytes that must be free where checkpoints go: below this even a log line may fail."""
+RETURN_CEILING = 5.0
+"""Seconds in which the kernel and the driver take back what a dead attempt had."""
 PROBE = ".probe"
 """The file that a probe writes there."""
 _PROBE_BYTES = 1 << 20
@@ -128,7 +132,7 @@ def _cause_of(error: OSError) -> Cause:
 
 def prepare_ground(job: Job, launch: Launch, rivals: Rivals = MappingProxyType({})) -> Prepared:
     """Looks at the ground, chooses the checkpoint to resume from (hashing it whole), and says how to start."""
-    fault = find_fault(job.submission, rivals)
+    fault = find_fault(job.submission, rivals) or _find_unreturned(job)
     if fault is not None:
         return Prepared(fault)
     root = job.submission.checkpoint_dir
@@ -140,6 +144,9 @@ def prepare_ground(job: Job, launch: Launch, rivals: Rivals = MappingProxyType({
     events = tuple(_put_in_quarantine(path, verdict) for path, verdict in choice.rejected)
     if choice.chosen is None and choice.existed:
         return Prepared(_refuse_blind_start(root, choice, suspects), events)
+    if skipped := _count_skipped(launch, choice):
+        text = f"{skipped} batches are passed over: with them the loss was not finite any more"
+        events = (*events, Event(kind="note", text=text, attempt=launch.attempt))
     return Prepared(_describe_start(job, launch, choice), events)
 
 
@@ -187,6 +194,7 @@ def _describe_start(job: Job, launch: Launch, choice: Choice | None) -> Ground:
         environment.CHECKPOINT_KEEP: str(spec.checkpoint.keep),
         environment.CHECKPOINT_MEMORY: str(int(spec.checkpoint.memory)),
         environment.CHECKPOINT_PAST: _describe_past(job.record),
+        environment.SKIP_BATCHES: str(skipped) if (skipped := _count_skipped(launch, choice)) else None,
         environment.RESTART_REASON: launch.restart_reason,
         environment.RESUME_FROM: str(choice.chosen.path) if choice and choice.chosen else None,
         environment.RESUME_STEP: str(choice.chosen.step) if choice and choice.chosen else None,
@@ -199,6 +207,17 @@ def _describe_start(job: Job, launch: Launch, choice: Choice | None) -> Ground:
 def _describe_past(record: JobRecord) -> str:
     pace = record.pace
     return format_past(count_history(record), Costs(pace.copy, pace.write) if pace is not None else Costs())
+
+
+def _find_unreturned(job: Job) -> Refused | None:
+    taken = wait_for_return(job.had, RETURN_CEILING, time.sleep)
+    return _refuse(f"{taken}; end it, or wait") if taken is not None else None
+
+
+def _count_skipped(launch: Launch, choice: Choice | None) -> int:
+    """None of them where it goes on from another checkpoint than the one that they were counted from."""
+    chosen = str(choice.chosen.path) if choice is not None and choice.chosen is not None else None
+    return launch.skip.batches if launch.skip is not None and launch.skip.checkpoint == chosen else 0
 
 
 def _payload(choice: Choice | None) -> Path | None:

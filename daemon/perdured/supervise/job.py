@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from perdured.core.observation import CheckpointSeen, GroundSeen, Refused
+from perdured.core.pulse import Watch, WatchKind
 from perdured.core.record import JobRecord
-from perdured.processes import KeeperLink, KeeperStatus
+from perdured.processes import NOTHING, Belongings, KeeperLink, KeeperStatus
 from perdured.state.paths import StateDir
 from perdured.state.submission import Submission
 
@@ -31,6 +32,14 @@ class Job:
     """The attempt whose leader, an orphan, has been asked to end: by a signal, and one is enough."""
     ground: GroundSeen | None = None
     """What the last probe of the storage found."""
+    watches: dict[WatchKind, Watch] = field(default_factory=dict)
+    """What the looks at its signs of life add up to."""
+    shape: str | None = None
+    """Where its main thread was at the last look."""
+    had: Belongings = NOTHING
+    """What the attempt was last seen to have that the next one may need."""
+    is_word_awaited: bool = False
+    """The keeper was asked for its status: the next one is a reason to look again."""
     newest: CheckpointSeen | None = None
     is_newest_stale: bool = True
     root: str | None = None

@@ -21,11 +21,11 @@ from perdured.clock import Clock
 from perdured.core.actions import Launch
 from perdured.core.decide import Decision, decide
 from perdured.core.events import Event
-from perdured.core.observation import AttemptSeen, CheckpointSeen, Ended, Held, Lost, Observation
+from perdured.core.observation import AttemptSeen, CheckpointSeen, Ended, Held, Lost, Observation, Vitals
 from perdured.core.record import JobRecord, Wish
 from perdured.disks import Disks
 from perdured.errors import DiskSilent
-from perdured.processes import KeeperStatus, KernelLog, NotOurs, connect_keeper, observe_attempt
+from perdured.processes import KeeperStatus, KernelLog, NotOurs, Surveyor, connect_keeper, observe_attempt
 from perdured.state.beside import save_rest
 from perdured.state.paths import StateDir
 from perdured.state.registry import Registry
@@ -38,6 +38,7 @@ from .job import Job
 from .journal import Journal
 from .observe import observe, observe_newest_checkpoint
 from .scrubber import Scrubber
+from .vitals import examine
 
 RECHECK = 1.0
 """Seconds until a keeper that holds its lock but does not answer is tried again."""
@@ -65,6 +66,7 @@ class Loop:
         self._kernel_log = KernelLog()
         self._scrubber = Scrubber(state, self.jobs, self.journal, clock, disks)
         self._scrubbing: asyncio.Task[None] | None = None
+        self._surveyor = Surveyor()
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def begin_to_scrub(self) -> None:
@@ -143,7 +145,10 @@ class Loop:
         if isinstance(attempt, Ended | Lost):
             directory, read = job.attempt_dir(self._state), self._kernel_log.read_telling_lines
             attempt = await asyncio.to_thread(add_evidence, attempt, directory, self._clock(), read)
-        return seen.model_copy(update={"checkpoint": job.newest, "attempt": attempt})
+        vitals = Vitals()
+        if job.link is not None:
+            vitals = await asyncio.to_thread(examine, job, self._state, self._surveyor)
+        return seen.model_copy(update={"checkpoint": job.newest, "attempt": attempt, "vitals": vitals})
 
     async def _carry_out(self, job: Job, decision: Decision) -> None:
         if decision.record != job.record or decision.events:
@@ -203,12 +208,9 @@ class Loop:
         self._scrubber.note_saving(job)
         if before is None or before.checkpoint_path != status.checkpoint_path:
             job.is_newest_stale = True
-        elif (before.leader_pid, before.stop_reason, before.saving) == (
-            status.leader_pid,
-            status.stop_reason,
-            status.saving,
-        ):
+        elif _tell_apart(before) == _tell_apart(status) and not job.is_word_awaited:
             return
+        job.is_word_awaited = False
         job.wake.set()
 
     def _lose_keeper(self, job: Job) -> None:
@@ -243,6 +245,12 @@ class Loop:
     def _look_for_checkpoints(self, job: Job) -> None:
         job.is_newest_stale = True
         job.wake.set()
+
+
+def _tell_apart(status: KeeperStatus) -> tuple[object, ...]:
+    """What another decision may follow from."""
+    phase = status.pulse.phase if status.pulse is not None else None
+    return (status.leader_pid, status.stop_reason, status.saving, phase, status.unhealthy)
 
 
 def _find_newest(root: Path, suspects: Collection[str]) -> tuple[str, CheckpointSeen | None]:

@@ -11,8 +11,8 @@ from perdured.contract import environment
 from perdured.contract.checkpoint.store import Listed, list_checkpoints
 from perdured.contract.checkpoint.verify import verify_checkpoint
 from perdured.core.observation import Absent, AttemptSeen, CheckpointSeen, Ended, Held, Lost, Observation, Unverifiable
-from perdured.keeper.records import load_want
-from perdured.processes import observe_attempt
+from perdured.keeper.records import load_run, load_want
+from perdured.processes import find_stuck, observe_attempt
 from perdured.state.paths import StateDir
 from perdured.views import CheckpointView, describe_checkpoint
 
@@ -63,10 +63,20 @@ def _observe_attempt(job: Job, state: StateDir) -> AttemptSeen:
             started_at=status.started_at,
             saving=status.saving,
             stop_reason=status.stop_reason,
+            has_ended=status.exit is not None,
+            stuck=_find_stuck(job, state) if status.exit is not None else None,
         )
     seen = observe_attempt(job.attempt_dir(state))
     is_cleaned = isinstance(seen, Ended | Lost) and job.cleaned == job.number
     return seen.model_copy(update={"is_clean": True}) if is_cleaned else seen
+
+
+def _find_stuck(job: Job, state: StateDir) -> str | None:
+    try:
+        run = load_run(job.attempt_dir(state))
+    except (OSError, ValueError):
+        return None
+    return find_stuck(run.keeper.pid) if run is not None else None
 
 
 def observe_newest_checkpoint(root: Path, suspects: Collection[str] = ()) -> CheckpointSeen | None:

@@ -35,6 +35,10 @@ from .xid import ADVICE_TEXT, Advice, find_advice, say_xid
 
 STOP_FOR_HANG = "hang"
 """The reason of a stop that the daemon asks for when an attempt makes no step any more."""
+STOP_FOR_LOSS = "non_finite"
+"""The same, where its loss is not finite any more."""
+STACKS_TITLE = "what its processes are doing:"
+"""Ends the line in the output below which the stacks of an attempt that hangs are written."""
 SHOWN_LINES = 12
 SHOWN_TRACEBACK = 40
 _LONGEST_LINE = 300
@@ -75,15 +79,28 @@ def _classify_exit(seen: Ended) -> End:
     if status == exits.PERMANENT:
         return _add_evidence(End(cause=Cause.PERMANENT, why=f"exit code {status}"), seen.evidence)
     if exit.stop_reason is not None:
-        return _add_evidence(End(cause=_cause_of_stop(exit.stop_reason), why=why, sender=_sender(exit)), seen.evidence)
+        return _add_evidence(_end_by_stop(exit, why, seen.evidence.output), seen.evidence)
     if status in (exits.DONE, exits.RUN_AGAIN):
         cause = Cause.DONE if status == exits.DONE else Cause.RUN_AGAIN
         return End(cause=cause, why="done" if status == exits.DONE else "saved and asked to run again")
     return _add_evidence(_classify_failure(seen), seen.evidence)
 
 
+def _end_by_stop(exit: Exit, why: str, output: Sequence[str]) -> End:
+    reason = exit.stop_reason or ""
+    stacks = _find_stacks(output) if reason == STOP_FOR_HANG else ()
+    return End(cause=_cause_of_stop(reason), why=why, sender=_sender(exit), traceback=stacks)
+
+
+def _find_stacks(lines: Sequence[str]) -> tuple[str, ...]:
+    titles = [number for number, line in enumerate(lines) if line.endswith(STACKS_TITLE)]
+    shown = [line for line in lines[titles[-1] + 1 :] if line.strip()] if titles else []
+    return tuple(_shorten(line, _LONGEST_LINE) for line in shown[:SHOWN_TRACEBACK])
+
+
 def _cause_of_stop(reason: str) -> Cause:
-    return {"preempted": Cause.PREEMPTED, STOP_FOR_HANG: Cause.HANG}.get(reason, Cause.STOPPED)
+    causes = {"preempted": Cause.PREEMPTED, STOP_FOR_HANG: Cause.HANG, STOP_FOR_LOSS: Cause.NON_FINITE}
+    return causes.get(reason, Cause.STOPPED)
 
 
 def _sender(exit: Exit) -> Literal["perdure"] | None:
