@@ -15,7 +15,7 @@ from perdured.contract.checkpoint import Choice, choose_checkpoint, parse_name, 
 from perdured.contract.checkpoint.layout import parse_claim
 from support.crashes import Disk, Tree, freeze, write_tree
 from support.faults import Call, Fault, FullDisk, Kernel, installed
-from support.stores import commit, commit_large, find_committed, is_whole
+from support.stores import commit, commit_large, find_committed, is_whole, receive
 
 
 @dataclass(frozen=True)
@@ -244,6 +244,14 @@ def _commit_20(root: Path) -> None:
     commit(root, 20)
 
 
+def _receive_10(root: Path) -> None:
+    receive(root, 10, 7)
+
+
+def _receive_20(root: Path) -> None:
+    receive(root, 20, 7, above=9)
+
+
 def _commit_20_large(root: Path) -> None:
     commit_large(root, 20)
 
@@ -324,6 +332,8 @@ SCENARIOS = [
     Scenario("a commit of several chunks", _prepare_one, _commit_20_large, _check_second),
     Scenario("a commit of a snapshot in memory", _prepare_one, _commit_20_from_memory, _check_second),
     Scenario("a commit without O_DIRECT", _prepare_one, _commit_20_large, _check_second, _without_direct),
+    Scenario("the first one taken in from elsewhere", _prepare_nothing, _receive_10, _check_first),
+    Scenario("one taken in from elsewhere", _prepare_one, _receive_20, _check_second),
     *(
         Scenario(
             f"a commit whose {name} sync fails",

@@ -6,14 +6,29 @@ import importlib
 import mmap
 import subprocess
 import sys
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
 
-from perdured.contract.checkpoint import Committed, Facts, Manifest, commit_checkpoint, copier, parse_name
+from perdured.contract.checkpoint import (
+    CheckpointName,
+    Committed,
+    Facts,
+    FileEntry,
+    Manifest,
+    Sealed,
+    commit_checkpoint,
+    copier,
+    parse_name,
+    parse_sealed,
+    receive_checkpoint,
+)
+from perdured.contract.checkpoint.commit import format_commit
 from perdured.contract.checkpoint.copier import BLOCK, Image, Source, round_up
 from perdured.contract.checkpoint.layout import COMMIT, MANIFEST
+from perdured.contract.checkpoint.manifest import format_manifest
 from perdured.contract.holding import LOCK
 from support.crashes import Tree, load_tree
 
@@ -33,6 +48,18 @@ def facts_of(series: str = "run", *, healthy: bool = True) -> Facts:
 def commit(root: Path, step: int, *, series: str = "run", healthy: bool = True) -> Committed:
     files = {name: [data] for name, data in payload_of(step).items()}
     return commit_checkpoint(root, step, files, facts_of(series, healthy=healthy))
+
+
+def sealed_elsewhere(step: int, seq: int) -> Sealed:
+    """The checkpoint of this step as another tier has it."""
+    files = (FileEntry(name, len(data), (f"{zlib.crc32(data):08x}",)) for name, data in payload_of(step).items())
+    manifest = format_manifest(Manifest(step, seq, facts_of(), tuple(files)))
+    return parse_sealed(CheckpointName(step, seq), manifest, format_commit(seq, manifest))
+
+
+def receive(root: Path, step: int, seq: int, *, above: int = 0) -> Committed:
+    payload = payload_of(step)
+    return receive_checkpoint(root, sealed_elsewhere(step, seq), lambda file: [payload[file.name]], above=above)
 
 
 # Several chunks ----------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from perdured.contract.checkpoint.layout import CheckpointName, format_name, par
 from perdured.contract.checkpoint.verify import verify_checkpoint
 from support.crashes import load_tree
 from support.faults import Fault, Kernel, Killed, Place, installed
-from support.stores import commit, commit_large, debris_in, find_committed, is_whole
+from support.stores import commit, commit_large, debris_in, find_committed, is_whole, receive
 
 SECOND = "step-000000000020-000002"
 
@@ -136,6 +136,22 @@ def _check_next(root: Path) -> Iterator[str]:
         yield "claims pile up"
 
 
+def check_received(outcome: Outcome) -> Iterator[str]:
+    """Step 10 was there, step 20 was being taken in from elsewhere; what was cut short is taken in the next time."""
+    root = outcome.root
+    choice = choose_checkpoint(root)
+    step = choice.chosen.step if choice.chosen else None
+    if not _is_intact(root, 10, 1) or choice.rejected or step not in (10, 20):
+        yield f"step {step} is chosen, rejected {choice.rejected}"
+    if outcome.error is None and step != 20:
+        yield "it was reported and is not there"
+    if step == 10:
+        receive(root, 20, 7)
+    if not _is_intact(root, 20, 7):
+        yield "taking it in again does not work"
+    yield from _check_next(root)
+
+
 def check_first(outcome: Outcome) -> Iterator[str]:
     """The root was not there, step 10 was being committed."""
     choice = choose_checkpoint(outcome.root)
@@ -206,6 +222,13 @@ def _prepare_debris(root: Path) -> None:
     (root / ".seq-000002").touch()
 
 
+def _prepare_unmarked(root: Path) -> None:
+    """One checkpoint, and one that a kill left with its name and without COMMIT."""
+    commit(root, 10)
+    receive(root, 20, 7)
+    (root / "step-000000000020-000007" / "COMMIT").unlink()
+
+
 def _prepare_three(root: Path) -> None:
     for step in (10, 20, 30):
         commit(root, step)
@@ -220,6 +243,8 @@ SWEEPS = [
     replace(LARGE, name="commit of a snapshot in memory", act=lambda root: commit_large(root, 20, are_images=True)),
     replace(LARGE, name="commit without O_DIRECT", kernel=partial(Kernel, has_direct=False)),
     replace(COMMIT, name="commit after a kill", prepare=_prepare_debris),
+    Sweep("taking one in", _prepare_one, lambda root: receive(root, 20, 7, above=9), check_received),
+    Sweep("taking one in after a kill", _prepare_unmarked, lambda root: receive(root, 20, 7), check_received),
     Sweep("first commit", _prepare_nothing, lambda root: commit(root, 10), check_first),
     Sweep("retention", _prepare_three, lambda root: retain(root, 2), check_retention),
     Sweep("quarantine", _prepare_two, lambda root: quarantine(root / SECOND, "a test"), check_quarantine),

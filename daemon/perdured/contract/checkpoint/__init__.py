@@ -4,11 +4,13 @@ from perdured.contract.checkpoint.commit import Committed, commit_checkpoint
 from perdured.contract.checkpoint.layout import CheckpointName, format_name, parse_name
 from perdured.contract.checkpoint.manifest import Facts, FileEntry, Manifest, NewerFormat
 from perdured.contract.checkpoint.reasons import forgive_lost
+from perdured.contract.checkpoint.receive import CameDamaged, Sealed, parse_sealed, receive_checkpoint
 from perdured.contract.checkpoint.retention import retain
 from perdured.contract.checkpoint.store import Choice, Listed, choose_checkpoint, list_checkpoints, quarantine
 from perdured.contract.checkpoint.verify import Problem, Verdict, verify_checkpoint
 
 __all__ = [
+    "CameDamaged",
     "CheckpointName",
     "Choice",
     "Committed",
@@ -18,6 +20,7 @@ __all__ = [
     "Manifest",
     "NewerFormat",
     "Problem",
+    "Sealed",
     "Verdict",
     "choose_checkpoint",
     "commit_checkpoint",
@@ -25,7 +28,9 @@ __all__ = [
     "format_name",
     "list_checkpoints",
     "parse_name",
+    "parse_sealed",
     "quarantine",
+    "receive_checkpoint",
     "retain",
     "verify_checkpoint",
 ]

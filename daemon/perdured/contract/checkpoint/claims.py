@@ -36,10 +36,11 @@ class Claim(NamedTuple):
     descriptor: int
 
 
-def claim_seq(root: Path) -> Claim:
-    """Take a number that no checkpoint of this directory ever had. Close it with `release_claim`."""
+def claim_seq(root: Path, *, above: int = 0) -> Claim:
+    """Take a number that no checkpoint of this directory ever had, and higher than `above`. Close it with
+    `release_claim`."""
     for _ in range(_TRIES):
-        claim = _try_claim(root, find_highest_seq(root) + 1)
+        claim = _try_claim(root, max(find_highest_seq(root), above) + 1)
         if claim is not None:
             return claim
     raise OSError(errno.EBUSY, "no sequence number could be claimed", str(root))

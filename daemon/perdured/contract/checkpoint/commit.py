@@ -63,6 +63,7 @@ from perdured.contract.checkpoint.manifest import (
 from perdured.contract.checkpoint.sweep import empty_trash, move_to_trash, sweep
 
 Files = Mapping[str, Source]
+Describe = Callable[[tuple[FileEntry, ...]], bytes]
 
 
 @dataclass(frozen=True)
@@ -87,42 +88,51 @@ def commit_checkpoint(
     check_names(files)
     format_manifest(Manifest(step, 0, facts, (FileEntry("check", 0, ()),)))
     format_name(CheckpointName(step, 0))
-    _prepare_root(root)
+    prepare_root(root)
     claim = claim_seq(root)
     try:
-        name = CheckpointName(step, claim.seq)
-        path = root / format_name(name)
-        digest = _write_and_rename(path, name, _Content(files, facts, check))
-        _seal(path, claim.seq, digest, check)
+        path = root / format_name(CheckpointName(step, claim.seq))
+
+        def describe(entries: tuple[FileEntry, ...]) -> bytes:
+            return format_manifest(Manifest(step, claim.seq, facts, entries))
+
+        manifest = write_and_rename(path, claim.seq, Content(files, describe, check))
+        seal(path, format_commit(claim.seq, manifest), check)
         remove_claims_below(root, claim.seq)
     finally:
         release_claim(claim)
     return Committed(path, step, claim.seq)
 
 
-def _prepare_root(root: Path) -> None:
+def format_commit(seq: int, manifest: bytes) -> bytes:
+    """The bytes of COMMIT for a manifest's bytes."""
+    digest = hashlib.sha256(manifest).hexdigest()
+    return json.dumps({"format": FORMAT_VERSION, "seq": seq, "manifest_sha256": digest}).encode("ascii") + b"\n"
+
+
+def prepare_root(root: Path) -> None:
     durable.make_directories(root)
     if find_highest_seq(root) == 0:
         durable.fsync_ancestors(root)  # first use: somebody may have made it a moment ago, and not synced it
     sweep(root)  # the room may be needed
 
 
-class _Content(NamedTuple):
+class Content(NamedTuple):
     files: Files
-    facts: Facts
-    check: Callable[[], None]
+    describe: Describe
+    """Makes the manifest's bytes of what was written."""
+    check: Callable[[], None] = lambda: None
 
 
-def _write_and_rename(path: Path, name: CheckpointName, content: _Content) -> str:
-    """Steps 3 to 6. Returns the SHA-256 of the manifest."""
-    files, facts, check = content
-    temporary = path.with_name(format_temporary(name.seq, durable.make_token()))
+def write_and_rename(path: Path, claimed: int, content: Content) -> bytes:
+    """Steps 3 to 6. Returns the manifest's bytes."""
+    files, describe, check = content
+    temporary = path.with_name(format_temporary(claimed, durable.make_token()))
     os.mkdir(temporary, 0o755)
     try:
         for directory in sorted(parents_of(files)):
             os.mkdir(temporary / directory, 0o755)
-        entries = tuple(_write_payload(temporary, file, files[file], check) for file in files)
-        manifest = format_manifest(Manifest(name.step, name.seq, facts, entries))
+        manifest = describe(tuple(_write_payload(temporary, file, files[file], check) for file in files))
         durable.create_file(temporary / MANIFEST, [manifest])
         for directory in sorted(parents_of(files), reverse=True):
             durable.fsync_directory(temporary / directory)
@@ -132,7 +142,7 @@ def _write_and_rename(path: Path, name: CheckpointName, content: _Content) -> st
         with contextlib.suppress(OSError):
             durable.remove_tree(temporary)
         raise
-    return hashlib.sha256(manifest).hexdigest()
+    return manifest
 
 
 def _write_payload(directory: Path, name: str, source: Source, check: Callable[[], None]) -> FileEntry:
@@ -140,13 +150,12 @@ def _write_payload(directory: Path, name: str, source: Source, check: Callable[[
     return FileEntry(name, copied.length, copied.checksums)
 
 
-def _seal(path: Path, seq: int, manifest_sha256: str, check: Callable[[], None]) -> None:
+def seal(path: Path, commit: bytes, check: Callable[[], None] = lambda: None) -> None:
     """Steps 7 and 8."""
-    fields = {"format": FORMAT_VERSION, "seq": seq, "manifest_sha256": manifest_sha256}
     try:
         durable.fsync_directory(path.parent)
         check()
-        durable.write_file(path / COMMIT, json.dumps(fields).encode("ascii") + b"\n")
+        durable.write_file(path / COMMIT, commit)
     except OSError:
         _withdraw(path)
         raise
