@@ -19,7 +19,7 @@ COPY jobs jobs
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 
 FROM ${BASE}
-# `torch`, or nothing: the job's torch comes from the base, or from here.
+# `torch`, `torch,remote`, or nothing: the job's torch comes from the base, or from here.
 ARG EXTRAS=
 # The second is for bases whose Python belongs to their distribution; in a container there is nobody to protect it from.
 ENV PYTHONUNBUFFERED=1 \

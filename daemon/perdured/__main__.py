@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import importlib
 import logging
 import signal
@@ -145,6 +146,11 @@ async def _park(service: Service, why: str) -> None:
     notify_stopping(f"{why}: the jobs save", within=service.longest_grace() + _AFTER_THE_GRACE)
     await service.ask_all_to_park(why)
     await service.wait_until_all_rest()
+    limit = service.longest_copy()
+    if limit > 0:
+        notify_stopping(f"{why}: the last checkpoints are copied to their remotes", within=limit + _AFTER_THE_GRACE)
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(service.wait_until_uploaded(), limit)
 
 
 if __name__ == "__main__":

@@ -74,6 +74,7 @@ async def _run(submission: Submission, output: Output, state_dir: Path) -> int:
             taken = await _take_up(service, submission, output)
             _obey_signals(service, taken.job)
             await _show_until_end(service, taken, output, seen)
+            await _finish_uploads(service, taken.job, output)
             status = service.show(taken.job).exit_status
             return exits.PERDURE_FAILED if status is None else status
         finally:
@@ -149,6 +150,30 @@ def find_tail(path: Path) -> int:
     if len(ends) >= _TAIL_LINES:
         return start + ends[-_TAIL_LINES] + 1
     return start + ends[0] + 1 if start and ends else start
+
+
+async def _finish_uploads(service: Service, job: str, output: Output) -> None:
+    """What the remote lacks is copied up before this process ends; the next signal leaves without."""
+    view = service.show(job)
+    if view.remote is None or not view.remote.is_pending:
+        return
+    seen = service.newest_event()
+    text = f"copying step {view.remote.pending_step} to {view.remote.url}; Ctrl-C leaves without it"
+    output.tell(Event(kind="remote", text=text), view)
+    loop, leave = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        loop.add_signal_handler(number, leave.set)
+    waits = [asyncio.ensure_future(service.wait_until_uploaded([job])), asyncio.ensure_future(leave.wait())]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+    await asyncio.gather(*waits, return_exceptions=True)
+    for stored in service.events(seen, job):
+        output.tell(stored.event, service.show(job))
+    left = service.show(job).remote
+    if left is not None and left.is_pending:
+        text = f"step {left.pending_step} is on this machine only; the next `perdure run` copies it to {left.url}"
+        output.tell(Event(kind="remote", text=text), view)
 
 
 class _OutputReader:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -75,6 +76,33 @@ class PaceView(View):
     """The share of the time that saving costs, 0 to 1."""
 
 
+class RemoteTroubleView(View):
+    what: str
+    why: str
+    todo: str
+
+
+class RemoteView(View):
+    url: str
+    step: int | None
+    """Of the newest healthy checkpoint there, when it was last seen."""
+    committed_at: str | None
+    pending_step: int | None
+    """The newest checkpoint of the disk that the remote lacks; null when it lacks none."""
+    doing: str
+    """"uploading", "fetching", "waiting" (for its turn, or its next try) or "nothing"."""
+    moving_step: int | None
+    bytes_done: int | None
+    bytes_total: int | None
+    trouble: RemoteTroubleView | None
+    """Why the last try failed; null once one succeeded."""
+    retry_at: str | None
+
+    @property
+    def is_pending(self) -> bool:
+        return self.pending_step is not None or self.doing == "uploading"
+
+
 class JobView(View):
     schema_: int = Field(SCHEMA, alias="schema")
     id: str
@@ -87,6 +115,8 @@ class JobView(View):
     restarts: int
     attempts: list[AttemptView]
     checkpoint: NewestCheckpoint | None
+    remote: RemoteView | None
+    """Null without a remote tier."""
     goodput: float | None
     """Useful time divided by wall time, 0 to 1: what reached a checkpoint counts as useful, and what runs now."""
     submitted_at: str
@@ -121,6 +151,8 @@ class CheckpointView(View):
     committed_at: str
     bytes: int
     healthy: bool | None
+    tiers: list[str]
+    """Where it lies: "disk", "remote" or both."""
     valid: bool | None
     """Without hashing: whether COMMIT, manifest and sizes agree. `perdure verify` checks every byte."""
     verified_at: str | None = None
@@ -133,6 +165,7 @@ class Place(View):
     workdir: str
     checkpoint_dir: str
     log: str | None
+    remote: RemoteView | None
 
 
 def describe_job(record: JobRecord, seen: Observation, place: Place, now: float) -> JobView:
@@ -152,6 +185,7 @@ def describe_job(record: JobRecord, seen: Observation, place: Place, now: float)
         )
         if newest
         else None,
+        remote=place.remote,
         goodput=measure_goodput(record, now),
         submitted_at=format_time(record.submitted_at) or "",
         ended_at=format_time(record.ended_at),
@@ -224,7 +258,9 @@ def _useful_seconds(record: JobRecord, attempt: AttemptRecord, now: float) -> fl
     return max(min(until, attempt.ended_at) - start, 0.0) if until is not None else 0.0
 
 
-def describe_checkpoint(listed: Listed, *, size: int, healthy: bool | None, valid: bool | None) -> CheckpointView:
+def describe_checkpoint(
+    listed: Listed, *, size: int, healthy: bool | None, valid: bool | None, tiers: Sequence[str] = ("disk",)
+) -> CheckpointView:
     return CheckpointView(
         step=listed.step,
         seq=listed.seq,
@@ -232,6 +268,7 @@ def describe_checkpoint(listed: Listed, *, size: int, healthy: bool | None, vali
         committed_at=format_time(listed.committed_at) or "",
         bytes=size,
         healthy=healthy,
+        tiers=list(tiers),
         valid=valid,
     )
 

@@ -48,6 +48,25 @@ class Pace(TypedDict):
     overhead: float | None
 
 
+class RemoteTrouble(TypedDict):
+    what: str
+    why: str
+    todo: str
+
+
+class Remote(TypedDict):
+    url: str
+    step: int | None
+    committed_at: str | None
+    pending_step: int | None
+    doing: str
+    moving_step: int | None
+    bytes_done: int | None
+    bytes_total: int | None
+    trouble: RemoteTrouble | None
+    retry_at: str | None
+
+
 class Job(TypedDict):
     schema: int
     id: str
@@ -60,6 +79,7 @@ class Job(TypedDict):
     restarts: int
     attempts: list[Attempt]
     checkpoint: NewestCheckpoint | None
+    remote: Remote | None
     goodput: float | None
     submitted_at: str
     ended_at: str | None
@@ -95,6 +115,7 @@ class Checkpoint(TypedDict):
     committed_at: str
     bytes: int
     healthy: bool | None
+    tiers: list[str]
     valid: bool | None
     verified_at: str | None
 

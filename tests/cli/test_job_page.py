@@ -10,7 +10,7 @@ import pytest
 from perdured.cli.job_page import describe_end, format_page, suggest
 from perdured.cli.text import parse_time
 from perdured.contract.pacing import Pace
-from perdured.views import JobView, describe_pace
+from perdured.views import JobView, RemoteTroubleView, RemoteView, describe_pace
 from perdured.wire import Attempt, Job
 from support.fake_service import make_attempt, make_job
 
@@ -185,3 +185,65 @@ def test_a_job_that_waits_says_what_for_and_until_when(in_berlin: None) -> None:
         state="waiting", waiting_for="the disk to take a file again", waiting_until="2026-11-24T10:09:00.000Z"
     )
     assert "  waits       for the disk to take a file again, until 11-24 11:09:00 (in 30 s)\n" in page(job)
+
+
+def remote_of(**changes: object) -> RemoteView:
+    """It has step 1000, and lacks step 1100."""
+    usual = RemoteView(
+        url="s3://bucket/run",
+        step=1000,
+        committed_at="2026-11-24T10:04:30.000Z",
+        pending_step=1100,
+        doing="waiting",
+        moving_step=None,
+        bytes_done=None,
+        bytes_total=None,
+        trouble=None,
+        retry_at=None,
+    )
+    return usual.model_copy(update=changes)
+
+
+UPLOADING = {"doing": "uploading", "moving_step": 1100, "bytes_done": 30 << 20, "bytes_total": 120 << 20}
+FETCHING = UPLOADING | {"doing": "fetching", "pending_step": None}
+
+
+@pytest.mark.parametrize(
+    ("remote", "lines"),
+    [
+        (remote_of(pending_step=None, doing="nothing"), ["step 1000, 4m ago: s3://bucket/run"]),
+        (remote_of(), ["step 1000, 4m ago: s3://bucket/run", "step 1100 is not there yet"]),
+        (remote_of(step=None, committed_at=None, pending_step=None), ["nothing yet: s3://bucket/run"]),
+        (
+            remote_of(**UPLOADING),
+            [
+                "step 1000, 4m ago: s3://bucket/run",
+                "step 1100 is not there yet; copying step 1100  █████░░░░░░░░░░░░░░░ 25% of 120 MiB",
+            ],
+        ),
+        (
+            remote_of(**FETCHING),
+            ["step 1000, 4m ago: s3://bucket/run", "fetching step 1100  █████░░░░░░░░░░░░░░░ 25% of 120 MiB"],
+        ),
+        (
+            remote_of(
+                trouble=RemoteTroubleView(what="It failed.", why="It was away.", todo="Wait."),
+                retry_at="2026-11-24T10:08:38.000Z",
+            ),
+            [
+                "step 1000, 4m ago: s3://bucket/run",
+                "step 1100 is not there yet; tried again in 8 s",
+                "It failed.",
+                "It was away.",
+                "Wait.",
+            ],
+        ),
+    ],
+)
+@pytest.mark.parametrize("state", ["running", "succeeded"])
+def test_the_page_says_what_is_on_the_remote_and_what_is_not(state: str, remote: RemoteView, lines: list[str]) -> None:
+    """Also of a job that is done: a copy that is pending must not be hidden by it."""
+    shown = page(make_job(state=state, remote=remote)).splitlines()
+    at = next(number for number, line in enumerate(shown) if line.startswith("  remote "))
+    assert [line.removeprefix("  remote").strip() for line in shown[at : at + len(lines)]] == lines
+    assert not shown[at + len(lines)].startswith("   ")

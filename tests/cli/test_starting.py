@@ -69,7 +69,7 @@ def test_every_default_that_init_shows_is_the_default(tmp_path: Path, capsys: py
     """Taking the comment signs away changes nothing but what is only an example."""
     run_cli(["init", str(tmp_path / "job.toml")])
     text = (tmp_path / "job.toml").read_text()
-    examples = ("OMP_NUM_THREADS", "pattern =", "resume_args =")
+    examples = ("OMP_NUM_THREADS", "remote =", "pattern =", "resume_args =")
     lines = [line for line in text.splitlines() if not any(example in line for example in examples)]
     shown = [line.removeprefix("# ") if " = " in line else line for line in lines]
     assert shown != lines

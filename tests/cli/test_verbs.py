@@ -267,7 +267,7 @@ def test_checkpoints_are_listed_with_size_and_validity(perdure: Perdure, served:
     out = perdure("checkpoints", "gpt")[1].splitlines()
     assert [line.split()[0] for line in out] == ["STEP", "1100", "1000"]
     assert "1.5 MiB" in out[1]
-    assert out[1].endswith("yes    -         yes      /runs/gpt/checkpoints/step-000000001100-000011")
+    assert out[1].endswith("yes    -         yes      disk   /runs/gpt/checkpoints/step-000000001100-000011")
     assert "no     -         unknown" in out[2]
     assert json.loads(perdure("checkpoints", "gpt", "--json")[1])["checkpoints"][0]["step"] == 1100
 

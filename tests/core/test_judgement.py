@@ -352,13 +352,12 @@ def test_storage_trouble_holds_the_job_and_costs_nothing(cause: Cause) -> None:
     assert "perdure resume" in life.record.reason
 
 
-@pytest.mark.parametrize("cause", sorted(STORAGE))
+@pytest.mark.parametrize("cause", sorted(STORAGE | {Cause.REMOTE}))
 def test_ground_without_storage_holds_the_job_as_well(cause: Cause) -> None:
     fault = refused("the disk is full").model_copy(update={"cause": cause})
     record = decide(SPEC, make_record(PHASES["starting"]), Observation(attempt=fault), NOW).record
-    assert record.phase == Waiting(
-        until=NOW + probe_delay(cause), what_for="the disk to take a file again", probes=True
-    )
+    what_for = "the remote to answer" if cause is Cause.REMOTE else "the disk to take a file again"
+    assert record.phase == Waiting(until=NOW + probe_delay(cause), what_for=what_for, probes=True)
     assert record.failures == 0
 
 

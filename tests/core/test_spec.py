@@ -29,6 +29,8 @@ every = "auto"                       # "auto", "10min", "500 steps"
 keep = 3
 memory = true                        # memory tier
 remote = "s3://bucket/run"           # last tier, optional
+remote_keep = 3                      # there; by default as many as here
+remote_limit = "20MiB"               # bytes a second that uploads may take
 pattern = "out/ckpt-*.pt"            # for programs that write their own
 resume_args = ["--resume", "{checkpoint}"]
 
@@ -67,6 +69,8 @@ EXAMPLES: dict[str, Any] = {
     "name": None,
     "env": {},
     "checkpoint.remote": None,
+    "checkpoint.remote_keep": None,
+    "checkpoint.remote_limit": None,
     "checkpoint.pattern": None,
     "checkpoint.resume_args": [],
     "resources.memory": None,
@@ -135,6 +139,9 @@ def test_an_interval_is_read_and_handed_to_the_script(every: str, interval: Inte
         '[stop]\nsignal = "SIGUSR1"',
         '[ranks]\nnodes = "1:4"',
         '[checkpoint]\nremote = "gs://bucket/run"',
+        '[checkpoint]\nremote = "s3://bucket"',
+        '[checkpoint]\nremote = "file:///mnt/nas/run"',
+        '[checkpoint]\nremote = "az://c/r"\nremote_keep = 2\nremote_limit = "20MiB"',
         '[checkpoint]\npattern = "/data/**/ckpt-[0-9]*.pt"',
         '[checkpoint]\npattern = "checkpoint.pth"',
     ],
@@ -158,6 +165,15 @@ def test_a_right_value_is_taken(text: str) -> None:
         "[checkpoint]\nkeep = 1_000_000_000_000",
         '[checkpoint]\ndir = ""',
         '[checkpoint]\nremote = "bucket/run"',
+        '[checkpoint]\nremote = "s3:///run"',
+        '[checkpoint]\nremote = "ftp://host/run"',
+        '[checkpoint]\nremote = "s3://key:secret@bucket/run"',
+        '[checkpoint]\nremote = "s3://bucket/run?versionId=1"',
+        '[checkpoint]\nremote = "file://relative/run"',
+        '[checkpoint]\nremote = "s3://b/r"\nremote_keep = 1',
+        '[checkpoint]\nremote = "s3://b/r"\nremote_limit = "0B"',
+        '[checkpoint]\nremote_limit = "20MiB"',
+        "[checkpoint]\nremote_keep = 3",
         '[checkpoint]\npattern = ""',
         '[checkpoint]\npattern = "out/"',
         '[checkpoint]\npattern = "out/**"',
@@ -295,7 +311,6 @@ def test_a_spec_is_frozen() -> None:
 @pytest.mark.parametrize(
     ("text", "key"),
     [
-        ('[checkpoint]\nremote = "s3://b/r"', "checkpoint.remote"),
         ("[resources]\ngpus = 1", "resources.gpus"),
         ('[resources]\nmemory = "1GiB"', "resources.memory"),
         ("[ranks]\nper_node = 2", "ranks"),

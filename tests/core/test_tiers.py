@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from perdured.core.ends.cause import Cause
 from perdured.core.tiers import (
     FLOOR,
     Held,
+    Look,
+    RemoteTrouble,
     decide_downloads,
     decide_proofs,
     decide_removals,
     decide_upload,
     is_remote_asked,
+    judge_look,
     list_behind,
     upload_delay,
 )
@@ -108,3 +115,28 @@ def test_the_wait_doubles_up_to_five_minutes_with_the_jitter_of_the_job(failures
     full = min(2.0 ** (failures - 1), 300.0)
     assert full / 2 <= upload_delay(failures, job) <= full
     assert upload_delay(failures, job) == upload_delay(failures, job)
+
+
+def trouble(nature: Literal["passing", "lasting", "foreign"]) -> RemoteTrouble:
+    return RemoteTrouble(what="It failed.", why="It is a test.", todo="Nothing.", nature=nature)
+
+
+@pytest.mark.parametrize("has_chosen", [True, False])
+@pytest.mark.parametrize(
+    ("look", "with_disk", "without"),
+    [
+        (Look(), "starts", "starts"),
+        (Look(holds_any=True), "starts", "refused for good"),
+        (Look(trouble=trouble("passing")), "starts", "held"),
+        (Look(trouble=trouble("lasting")), "starts", "refused for good"),
+        (Look(trouble=trouble("foreign")), "refused for good", "refused for good"),
+    ],
+)
+def test_whether_it_starts_once_the_remote_was_looked_at(
+    look: Look, with_disk: str, without: str, has_chosen: bool
+) -> None:
+    """Unknown is not absent: without a word from the remote nothing begins at step 0."""
+    refused = judge_look(look, has_chosen=has_chosen)
+    found = "starts" if refused is None else "refused for good" if refused.permanent else "held"
+    assert found == (with_disk if has_chosen else without)
+    assert refused is None or found != "held" or refused.cause is Cause.REMOTE

@@ -34,9 +34,10 @@ from perdured.processes import (
     start_keeper,
     wait_orphan,
 )
+from perdured.remote.tier import RemoteTier
 from perdured.state.paths import StateDir
 from perdured.state.registry import Registry
-from perdured.supervise.effects import Effects
+from perdured.supervise.effects import Effects, Reach
 from support.disk_jobs import make_job
 from support.processes import (
     Daemon,
@@ -241,7 +242,8 @@ def test_an_orphan_is_asked_to_end_once(directory: Path, tmp_path: Path) -> None
     (state.job(job.id) / "attempts").symlink_to(directory.parent)
 
     async def ask() -> None:
-        effects = Effects(state, registry, lambda *_: None, time.time, Disks(), lambda _: {})
+        tier = RemoteTier(lambda *_: None, time.time)
+        effects = Effects(Reach(state, registry, Disks(), tier), lambda *_: None, time.time, lambda _: {})
         for _ in range(3):
             await effects.perform(job, Stop(attempt=1, reason="stop", grace=1.0))
             await asyncio.to_thread(wait_for_output, directory, 2)

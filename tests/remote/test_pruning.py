@@ -71,7 +71,7 @@ def test_what_was_proven_is_not_read_again(machine: Machine) -> None:
     assert not [r for r in machine.proxy.seen if r.method == "GET" and r.file in ("a.bin", "b.bin")]
 
 
-@pytest.mark.parametrize("number", range(8, 12))
+@pytest.mark.parametrize("number", range(9, 13))
 def test_a_listing_that_failed_deletes_nothing(number: int, machine: Machine) -> None:
     """Nor one that cannot be read."""
     machine.keep = 2
@@ -102,8 +102,9 @@ def test_a_kill_while_deleting_leaves_no_half_checkpoint(
 
 
 def _find_first_delete(machine: Machine, before: int) -> int:
-    """Uploads, listing, two manifests and COMMITs; a, b, manifest, listing, COMMIT twice; listing, three of both."""
-    return 1 + 1 + 4 + 3 + 1 + 2 + 1 + 6 + 1
+    """OWNER, uploads, listing, two manifests and COMMITs; a, b, manifest, listing, OWNER, COMMIT twice; listing, three
+    of both."""
+    return 1 + 1 + 1 + 4 + 3 + 1 + 1 + 2 + 1 + 6 + 1
 
 
 def test_what_dead_uploads_left_is_removed_below_the_newest(machine: Machine) -> None:

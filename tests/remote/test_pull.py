@@ -7,15 +7,17 @@ from typing import Literal
 
 import pytest
 
+from perdured.contract import durable
 from perdured.contract.checkpoint import choose_checkpoint, commit_checkpoint, list_checkpoints, verify_checkpoint
+from perdured.contract.durable import Buffer
 from perdured.remote.orders import Done
 from support.crashes import load_tree
 from support.remotes import Machine, failure, is_done, moved, notes
 from support.s3 import Bad
 from support.stores import commit, debris_in, facts_of, is_whole
 
-REQUESTS = 5
-"""Of a pull of one checkpoint: listing, manifest, COMMIT, a and b."""
+REQUESTS = 8
+"""Of a pull where there are two checkpoints: OWNER, listing, manifest and COMMIT of both, a and b."""
 B10 = "step-000000000010-000001/sub/b.bin"
 
 
@@ -137,7 +139,9 @@ def test_a_large_file_comes_whole(machine: Machine, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", range(1, REQUESTS + 1))
-@pytest.mark.parametrize("bad", [Bad(status=500), Bad("lose"), Bad("damage down")], ids=["500", "lose", "damage"])
+@pytest.mark.parametrize(
+    "bad", [Bad(status=500), Bad("lose"), Bad("cut"), Bad("damage down")], ids=["500", "lose", "cut", "damage"]
+)
 def test_a_fault_at_any_request_is_survived(bad: Bad, number: int, new: Machine) -> None:
     """At once, or by the next run; what is here is whole or not here."""
     new.proxy.script = lambda request: bad if request.number == number else None
@@ -162,11 +166,29 @@ def test_a_kill_at_any_request_leaves_nothing_half(when: Literal["before", "afte
 def test_a_full_disk_is_told_in_three_lines(new: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is the disk's fault, not the remote's."""
 
-    def refuse(*_: object) -> int:
-        raise OSError(28, "No space left on device", str(new.root))
+    def refuse(descriptor: int, buffer: Buffer) -> None:
+        if new.root.exists():
+            raise OSError(28, "No space left on device", str(new.root))
+        write_all(descriptor, buffer)
 
+    write_all = durable.write_all
     monkeypatch.setattr("perdured.contract.durable.write_all", refuse)
     failed = failure(new.run_here("pull"))
     assert "No space left" in failed.why
     assert "room" in failed.todo
     assert not debris_in(new.root)
+
+
+def test_a_folder_serves_as_well(machine: Machine, tmp_path: Path) -> None:
+    """Such as that of a network disk. There is no ETag to go by: what arrived is read back."""
+    machine.url = (tmp_path / "nas" / "run").as_uri()
+    for step in (10, 20, 30):
+        commit(machine.root, step)
+        assert moved(machine.run_here("push")) == [step]
+    machine.keep = 2
+    commit(machine.root, 40)
+    assert is_done(machine.run_here("push"))
+    assert [listed.step for listed in list_checkpoints(tmp_path / "nas" / "run")] == [40, 30]
+    new = Machine(tmp_path / "new", machine.bucket, machine.proxy, url=machine.url)
+    assert moved(new.run_here("pull")) == [40]
+    assert step_of(new.root) == 40

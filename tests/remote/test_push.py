@@ -9,13 +9,14 @@ from typing import Literal
 import pytest
 
 from perdured.contract.checkpoint import commit_checkpoint, retain
+from perdured.remote.orders import Moved
 from support.remotes import Machine, failure, is_done, moved, notes
 from support.s3 import Bad, Request
 from support.stores import commit, facts_of, payload_of
 
-REQUESTS = 11
-"""Of a push of one checkpoint into an empty bucket: uploads, listing, a, b, manifest, listing, COMMIT and COMMIT read
-back, listing, and the manifest and COMMIT read."""
+REQUESTS = 17
+"""Of a push of one checkpoint into an empty bucket: OWNER looked for twice, made, and read back twice; uploads,
+listing, a, b, manifest, listing, OWNER, COMMIT and COMMIT read back, listing, and the manifest and COMMIT read."""
 
 
 def once(machine: Machine, number: int, bad: Bad) -> None:
@@ -114,6 +115,7 @@ def test_retention_on_the_disk_does_not_take_an_upload_away(machine: Machine) ->
 FAULTS = {
     "500": Bad(status=500),
     "lose": Bad("lose"),
+    "cut": Bad("cut"),
     "damage up": Bad("damage up"),
     "damage down": Bad("damage down"),
 }
@@ -220,12 +222,97 @@ def test_a_kill_at_any_request_leaves_nothing_half_and_nothing_is_sent_twice(
     assert not again - {"MANIFEST.json"}
 
 
-def test_a_kill_in_the_middle_of_a_large_file_leaves_no_upload_behind(machine: Machine) -> None:
-    """It would be invisible, and paid for."""
-    commit_checkpoint(machine.root, 10, {"big.bin": [bytes(40 << 20)]}, facts_of())
-    assert machine.run_killed("push", 4, "after")  # the uploads, a listing, the beginning, a part
-    assert machine.bucket.uploads() == ["run/step-000000000010-000001/big.bin"]
+BIG = "step-000000000010-000001/big.bin"
+
+
+def commit_big(machine: Machine, parts: int = 4) -> bytes:
+    """One file of so many parts, the last of which is short."""
+    data = os.urandom(1 << 20) * (16 * parts - 8)
+    commit_checkpoint(machine.root, 10, {"big.bin": [data]}, facts_of())
+    return data
+
+
+def count_parts(machine: Machine) -> int:
+    """How many went over the line."""
+    return len([r for r in machine.proxy.seen if r.method == "PUT" and "partNumber" in r.path])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(9, 16))
+def test_a_large_file_that_was_cut_short_by_a_kill_is_gone_on_with(number: int, machine: Machine) -> None:
+    """The parts that arrived are not sent again, and no upload stays behind: it would be invisible, and paid for."""
+    data = commit_big(machine)
+    assert machine.run_killed("push", number, "after")  # OWNER five times, the uploads, a listing, the beginning, parts
+    arrived = machine.bucket.parts(BIG)
+    was_done = BIG in machine.bucket.objects()
+    machine.proxy.seen.clear()
     assert moved(machine.run_here("push")) == [10]
+    assert machine.bucket.get(BIG) == data
+    assert count_parts(machine) <= (0 if was_done else 4 - arrived)  # less: some arrived after the kill
+    assert machine.bucket.uploads() == []
+
+
+def test_a_large_file_that_was_cut_short_by_the_line_is_gone_on_with(machine: Machine) -> None:
+    """Not only a kill: the store may be away for longer than is waited."""
+    data = commit_big(machine, parts=6)
+    machine.proxy.script = lambda request: (
+        Bad(status=403, code="ExpiredToken") if "partNumber=6" in request.path else None
+    )
+    assert "have expired" in failure(machine.run_here("push")).what
+    arrived = machine.bucket.parts(BIG)
+    assert arrived
+    machine.proxy.script = lambda request: None
+    machine.proxy.seen.clear()
+    reports = machine.run_here("push")
+    assert moved(reports) == [10]
+    assert count_parts(machine) == 6 - arrived
+    assert [r.sent for r in reports if isinstance(r, Moved)] == [len(data) - arrived * (16 << 20)]
+    assert machine.bucket.get(BIG) == data
+
+
+def test_parts_of_other_bytes_are_sent_again(machine: Machine) -> None:
+    """What arrived is compared, part by part."""
+    data = commit_big(machine)
+    upload = machine.bucket.begin_upload(BIG)
+    machine.bucket.put_part(BIG, upload, 1, data[: 16 << 20])
+    machine.bucket.put_part(BIG, upload, 2, bytes(16 << 20))
+    assert moved(machine.run_here("push")) == [10]
+    assert count_parts(machine) == 3
+    assert machine.bucket.get(BIG) == data
+
+
+@pytest.mark.parametrize("way", ["ListParts", "UploadPart", "CompleteMultipartUpload"])
+def test_a_store_that_refuses_to_go_on_gets_the_whole_file(way: str, machine: Machine) -> None:
+    """Not all that speaks S3 speaks all of it."""
+    data = commit_big(machine)
+    machine.bucket.put_part(BIG, machine.bucket.begin_upload(BIG), 1, data[: 16 << 20])
+    machine.proxy.script = lambda request: (
+        Bad(status=403, code="AccessDenied") if request.path.partition("&X-Amz")[0].endswith(way) else None
+    )
+    assert moved(machine.run_here("push")) == [10]
+    assert machine.bucket.get(BIG) == data
+    assert machine.bucket.uploads() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["500", "lose", "cut", "damage up"])
+@pytest.mark.parametrize("number", range(6, 15))
+def test_a_fault_while_going_on_is_survived(fault: str, number: int, machine: Machine) -> None:
+    """As anywhere."""
+    data = commit_big(machine)
+    machine.bucket.put_part(BIG, machine.bucket.begin_upload(BIG), 1, data[: 16 << 20])
+    once(machine, number, FAULTS[fault])
+    machine.run_here("push")
+    assert is_done(machine.run_here("push"))
+    assert machine.bucket.get(BIG) == data
+    assert f"{BIG.partition('/')[0]}/COMMIT" in machine.bucket.objects()
+
+
+def test_an_upload_of_a_checkpoint_that_is_not_wanted_any_more_is_ended(machine: Machine) -> None:
+    """A newer one goes up instead."""
+    machine.bucket.begin_upload(BIG)
+    commit(machine.root, 20)
+    assert moved(machine.run_here("push")) == [20]
     assert machine.bucket.uploads() == []
 
 

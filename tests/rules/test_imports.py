@@ -46,6 +46,15 @@ def test_no_module_of_the_daemon_loads_torch_or_the_training_side() -> None:
     assert not loaded & {"torch", "numpy", "perdure", "pickle5", "cloudpickle", "joblib"}
 
 
+def test_the_daemon_does_not_load_the_library_of_the_remote_tier() -> None:
+    """It is an extra, and a carrier's alone."""
+    names = ("__main__", "api.server", "foreground", "remote.tier", "cli.main")
+    code = "import " + ", ".join(f"perdured.{name}" for name in names) + ", sys; print('\\n'.join(sys.modules))"
+    loaded = _modules_after(code)
+    assert "perdured.remote.tier" in loaded
+    assert not {"obstore", "boto3", "perdured.remote.store"} & loaded
+
+
 def test_importing_perdure_loads_neither_torch_nor_numpy() -> None:
     loaded = _modules_after("import perdure, sys; print('\\n'.join(sys.modules))")
     assert "perdure" in loaded

@@ -11,7 +11,7 @@ from perdured.views import Place, describe_job, measure_goodput
 from perdured.wire import Attempt, Job
 from support.jobs import NOW, PHASES, held, make_attempt, make_record, observed
 
-PLACE = Place(workdir="/data/run", checkpoint_dir="/data/run/checkpoints", log=None)
+PLACE = Place(workdir="/data/run", checkpoint_dir="/data/run/checkpoints", log=None, remote=None)
 
 
 class Ran(NamedTuple):

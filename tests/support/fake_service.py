@@ -66,6 +66,7 @@ def make_job(id: str = "k7mq2xwp", name: str = "gpt", **changes: object) -> JobV
         checkpoint=NewestCheckpoint(
             step=1100, path="/runs/gpt/checkpoints/step-000000001100-000011", committed_at="2026-11-24T10:05:00.000Z"
         ),
+        remote=None,
         goodput=0.97,
         submitted_at=SUBMITTED_AT,
         ended_at=None,
@@ -87,6 +88,7 @@ def make_checkpoint(step: int = 1100, **changes: object) -> CheckpointView:
         committed_at="2026-11-24T10:05:00.000Z",
         bytes=1536 * 1024,
         healthy=True,
+        tiers=["disk"],
         valid=True,
     )
     return usual.model_copy(update=changes)

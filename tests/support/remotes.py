@@ -28,6 +28,12 @@ class Machine:
     keep: int = 3
     limit: int | None = None
     env: dict[str, str] = field(default_factory=dict)
+    url: str = ""
+    """Instead of the bucket's."""
+    job: str = "job"
+    name: str = "gpt"
+    takes_over: bool = False
+    is_fresh: bool = False
 
     @property
     def record(self) -> Path:
@@ -36,7 +42,11 @@ class Machine:
     def order(self, verb: Literal["push", "pull"]) -> Order:
         return Order(
             verb=verb,
-            url=self.bucket.url,
+            url=self.url or self.bucket.url,
+            job=self.job,
+            name=self.name,
+            takes_over=self.takes_over,
+            is_fresh=self.is_fresh,
             root=str(self.root),
             record=str(self.record),
             keep=self.keep,

@@ -65,10 +65,11 @@ class Bucket:
         }
 
     def objects(self) -> dict[str, bytes]:
-        """All that lies below the URL."""
+        """All that lies below the URL, but for OWNER."""
         client = self.server.client()
         listed = client.list_objects_v2(Bucket=self.name, Prefix="run/").get("Contents", [])
-        return {item["Key"].removeprefix("run/"): self.get(item["Key"].removeprefix("run/")) for item in listed}
+        keys = [item["Key"].removeprefix("run/") for item in listed]
+        return {key: self.get(key) for key in keys if key != "OWNER"}
 
     def get(self, key: str) -> bytes:
         data: bytes = self.server.client().get_object(Bucket=self.name, Key=f"run/{key}")["Body"].read()
@@ -85,8 +86,23 @@ class Bucket:
         found = self.server.client().list_multipart_uploads(Bucket=self.name).get("Uploads", [])
         return [upload["Key"] for upload in found]
 
-    def begin_upload(self, key: str) -> None:
-        self.server.client().create_multipart_upload(Bucket=self.name, Key=f"run/{key}")
+    def begin_upload(self, key: str) -> str:
+        answer = self.server.client().create_multipart_upload(Bucket=self.name, Key=f"run/{key}")
+        return str(answer["UploadId"])
+
+    def put_part(self, key: str, upload: str, number: int, data: bytes) -> None:
+        self.server.client().upload_part(
+            Bucket=self.name, Key=f"run/{key}", UploadId=upload, PartNumber=number, Body=data
+        )
+
+    def parts(self, key: str) -> int:
+        """How many have arrived of an unfinished upload."""
+        client = self.server.client()
+        found = client.list_multipart_uploads(Bucket=self.name).get("Uploads", [])
+        ids = [upload["UploadId"] for upload in found if upload["Key"] == f"run/{key}"]
+        return sum(
+            len(client.list_parts(Bucket=self.name, Key=f"run/{key}", UploadId=id).get("Parts", [])) for id in ids
+        )
 
 
 @contextmanager
@@ -130,9 +146,10 @@ class Request:
 @dataclass(frozen=True)
 class Bad:
     """What happens to one request. `status` and `code` answer in the store's place. "lose": it is done, and the answer
-    never comes. "damage up", "damage down": a bit of the body turns over on the way."""
+    never comes. "damage up", "damage down": a bit of the body turns over on the way. "cut": the connection ends in the
+    middle, of what is sent or of the answer."""
 
-    way: Literal["status", "lose", "damage up", "damage down", "slow"] = "status"
+    way: Literal["status", "lose", "damage up", "damage down", "slow", "cut"] = "status"
     status: int = 500
     code: str = "InternalError"
 
@@ -152,9 +169,9 @@ class Proxy:
     url: str = ""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def sent(self, method: str = "PUT") -> list[str]:
-        """The files that were sent, in order."""
-        return [request.file for request in self.seen if request.method == method]
+    def sent(self) -> list[str]:
+        """The files of checkpoints that were sent, in order."""
+        return [request.file for request in self.seen if request.method == "PUT" and request.file != "OWNER"]
 
 
 @contextmanager
@@ -205,12 +222,15 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if bad is not None and bad.way == "slow":
             time.sleep(0.3)  # it is the slowness that is tested
+        if bad is not None and bad.way == "cut" and self.command != "GET":
+            self._cut()
+            return
         status, headers, data = self._pass_on(_damage(body) if bad and bad.way == "damage up" else body)
         proxy.after(request)
-        if bad is not None and bad.way == "lose":
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.connection.close()
-            self.close_connection = True
+        if bad is not None and bad.way == "cut":
+            self._answer_half(status, data)
+        if bad is not None and bad.way in ("lose", "cut"):
+            self._cut()
             return
         self._answer(status, headers, _damage(data) if bad and bad.way == "damage down" else data)
 
@@ -222,6 +242,17 @@ class _Handler(BaseHTTPRequestHandler):
             return answer.status, answer.getheaders(), answer.read()
         finally:
             connection.close()
+
+    def _cut(self) -> None:
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
+        self.close_connection = True
+
+    def _answer_half(self, status: int, data: bytes) -> None:
+        self.send_response_only(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data[: len(data) // 2])
 
     def _answer(self, status: int, headers: list[tuple[str, str]], data: bytes) -> None:
         self.send_response_only(status)

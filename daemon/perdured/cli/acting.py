@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 import click
 
 from perdured.client import Client
-from perdured.wire import Job, Wish
+from perdured.wire import Job, Remote, Wish
 
 from .follow import is_at_rest, wait_for_jobs
-from .output import print_json
+from .output import print_json, say
 from .text import STATE_COLOURS, Cell, clean, paint
 
 IsDone = Callable[[Job, Job], bool]
@@ -39,6 +39,21 @@ def ask_and_tell(
         return
     for job in jobs:
         click.echo(_describe(job, is_asked_only=is_done is None))
+        if is_at_rest(job):
+            tell_pending(job)
+
+
+def tell_pending(job: Job) -> None:
+    """That a job rests does not mean that its newest checkpoint has reached the remote."""
+    remote = job["remote"]
+    if remote is not None and remote["pending_step"] is not None:
+        what = f"step {remote['pending_step']} is not in {remote['url']} yet"
+        say(f"perdure: {clean(job['name'])}: {what}; {_say_why(remote)}")
+
+
+def _say_why(remote: Remote) -> str:
+    trouble = remote["trouble"]
+    return clean(trouble["what"]) if trouble is not None else "the daemon goes on copying it"
 
 
 def ask_and_wait(client: Client, refs: Sequence[str], wish: Wish, is_done: IsDone | None) -> list[Job]:

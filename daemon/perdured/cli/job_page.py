@@ -5,8 +5,8 @@ from __future__ import annotations
 import signal
 from collections.abc import Sequence
 
-from perdured.core.units import human_duration
-from perdured.wire import Attempt, Job, Pace
+from perdured.core.units import human_duration, human_size
+from perdured.wire import Attempt, Job, Pace, Remote
 
 from .text import (
     DIM,
@@ -48,7 +48,11 @@ def _format_head(job: Job, now: float, width: int | None) -> list[str]:
     colour = STATE_COLOURS.get(job["state"])
     title = f"{paint(Cell('●', colour))} {clean(job['name'])}  {paint(Cell(job['state'], colour))}"
     facts = {"why": clean(job["reason"]), **_wait(job, now), "id": job["id"], **_progress(job), **_places(job, now)}
-    rows = [[Cell(f"  {name}", DIM), Cell(value)] for name, value in facts.items() if value]
+    rows = [
+        [Cell("" if number else f"  {name}", DIM), Cell(line)]
+        for name, value in facts.items()
+        for number, line in enumerate(value.splitlines())
+    ]
     return [title, *format_table(wrap_rows(rows, width))]
 
 
@@ -80,6 +84,7 @@ def _places(job: Job, now: float) -> dict[str, str]:
         if newest
         else f"none yet in {job['checkpoint_dir']}",
         "saves": say_pace(job["pace"]) if job["pace"] else "",
+        "remote": _say_remote(job["remote"], now) if job["remote"] else "",
         "goodput": goodput,
         "submitted": f"{format_date(submitted)} ({format_age(submitted, now)})",
         "workdir": job["workdir"],
@@ -108,6 +113,36 @@ def _say_seconds(seconds: float | None) -> str:
     if seconds is None:
         return ""
     return human_duration(seconds) if seconds >= 0.1 else f"{seconds * 1000:.2g} ms"
+
+
+def _say_remote(remote: Remote, now: float) -> str:
+    """What is there, what is still to come, and what stands in the way. "Done" must not hide that a copy is pending."""
+    step, at = remote["step"], remote["committed_at"]
+    there = f"step {step}, {format_age(parse_time(at), now)}" if at is not None else "nothing yet"
+    lines = [f"{there}: {remote['url']}"]
+    if remote["doing"] == "fetching":
+        lines.append(f"fetching {_say_moving(remote)}")
+    if remote["pending_step"] is not None:
+        lines.append(f"step {remote['pending_step']} is not there yet{_say_progress(remote, now)}")
+    if remote["trouble"] is not None:
+        trouble = remote["trouble"]
+        lines += [clean(trouble["what"]), clean(trouble["why"]), clean(trouble["todo"])]
+    return "\n".join(lines)
+
+
+def _say_moving(remote: Remote) -> str:
+    step, done, total = remote["moving_step"], remote["bytes_done"], remote["bytes_total"]
+    if step is None:
+        return "what is newer there"
+    share = f"  {format_bar(done, total)} of {human_size(total)}" if done is not None and total else ""
+    return f"step {step}{share}"
+
+
+def _say_progress(remote: Remote, now: float) -> str:
+    if remote["doing"] == "uploading":
+        return f"; copying {_say_moving(remote)}" if remote["moving_step"] is not None else "; copying it"
+    retry_at = remote["retry_at"]
+    return f"; tried again in {human_duration(max(parse_time(retry_at) - now, 0.0))}" if retry_at else ""
 
 
 def _format_attempts(attempts: Sequence[Attempt], now: float, width: int | None) -> list[str]:

@@ -38,6 +38,7 @@ BUDGETS: dict[Cause, Budget | None] = {
     Cause.QUOTA: None,
     Cause.READ_ONLY: None,
     Cause.IN_USE: None,
+    Cause.REMOTE: None,
     Cause.SYNTAX_ERROR: _SPECS,
     Cause.IMPORT_ERROR: _SPECS,
     Cause.EXCEPTION: _SPECS,

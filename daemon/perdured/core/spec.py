@@ -88,6 +88,10 @@ def _check_pattern(pattern: str) -> str:
     return pattern
 
 
+_REMOTE = r"^(?:(?:s3|gs|az)://[^/@:?#\s]+(?:/[^?#\s]*)?|file:///[^?#]+)$"
+"""A bucket and what is below it, or a whole path. Credentials have no place in it: a spec is shown and kept."""
+
+
 class Checkpoint(Section):
     dir: Text = Field("checkpoints", min_length=1, description='a directory, such as "checkpoints"')
     every: Annotated[Interval, BeforeValidator(_read_interval)] = Field(
@@ -95,15 +99,26 @@ class Checkpoint(Section):
     )
     keep: Count = Field(3, ge=2, description="a whole number, 2 or more: how many checkpoints to keep")
     memory: bool = Field(True, strict=True, description="true or false")
-    remote: str | None = Field(
-        None, pattern=r"^(s3|gs|az|file)://.+", description='a URL such as "s3://bucket/run" (s3, gs, az or file)'
+    remote: Annotated[Text, AfterValidator(lambda url: url.rstrip("/"))] | None = Field(
+        None, pattern=_REMOTE, description='a URL such as "s3://bucket/run" (s3, gs, az or file), without credentials'
     )
+    remote_keep: Count | None = Field(
+        None, ge=2, description="a whole number, 2 or more: how many checkpoints to keep there"
+    )
+    remote_limit: Size | None = Field(None, description='a size such as "20MiB": bytes a second that uploads may take')
     pattern: Annotated[Text, AfterValidator(_check_pattern)] | None = Field(
         None, description='a file pattern such as "out/ckpt-*.pt"'
     )
     resume_args: tuple[Text, ...] = Field(
         (), description='a list of words with one "{checkpoint}", such as ["--resume", "{checkpoint}"]'
     )
+
+    @model_validator(mode="after")
+    def _settings_of_the_remote_have_one(self) -> Checkpoint:
+        for key in ("remote_keep", "remote_limit"):
+            if getattr(self, key) is not None and self.remote is None:
+                raise KeysDisagree(key, "works together with `remote`, which says where to")
+        return self
 
     @model_validator(mode="after")
     def _resume_args_name_the_checkpoint(self) -> Checkpoint:
@@ -253,7 +268,6 @@ def list_unserved(spec: Spec) -> list[str]:
     """What the spec asks for and this version does not do yet, in words: said at submit, never silently dropped."""
     ranks = spec.ranks
     asked = {
-        "checkpoint.remote: nothing is uploaded yet; checkpoints stay on this machine": spec.checkpoint.remote,
         "resources.gpus: GPUs are not assigned yet; set CUDA_VISIBLE_DEVICES in `env`": spec.resources.gpus,
         "resources.memory: memory is not limited yet": spec.resources.memory,
         'ranks: only one process is started; use command = ["torchrun", …]': (ranks.per_node, ranks.nodes) != (1, "1"),

@@ -10,10 +10,14 @@ before an older one goes. *Proven*: every byte was checked where it lies, and no
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+from perdured.core.ends.cause import Cause
+
+from .observation import Refused
 from .policy import backoff_delay
 from .spec import Backoff
+from .value import Value
 
 FLOOR = 2
 UPLOAD_BACKOFF = Backoff(first=1.0, longest=300.0)
@@ -31,6 +35,20 @@ class Held(NamedTuple):
     @property
     def place(self) -> tuple[int, int]:
         return self.step, self.seq
+
+
+class RemoteTrouble(Value):
+    """What stands between the disk and the remote, in three lines for a person."""
+
+    what: str
+    why: str
+    todo: str
+    nature: Literal["passing", "lasting", "foreign"] = "passing"
+    """Whether it may pass by itself. "foreign": the remote is another job's, or goes on elsewhere."""
+
+    @property
+    def as_text(self) -> str:
+        return f"{self.what} {self.why} {self.todo}"
 
 
 def decide_upload(local: Iterable[Held], remote: Iterable[Held]) -> Held | None:
@@ -81,6 +99,42 @@ def is_remote_asked(*, has_looked: bool, has_chosen: bool, has_rejected: bool) -
     """Whether a start looks at the remote: once after each rest, since the job may have run elsewhere meanwhile; and
     whenever the disk's newest was broken or nothing is there. In between the disk cannot be behind."""
     return not has_looked or has_rejected or not has_chosen
+
+
+class Look(NamedTuple):
+    """What came of looking at the remote before a start."""
+
+    holds_any: bool = False
+    """It holds a committed checkpoint, sound or not."""
+    trouble: RemoteTrouble | None = None
+
+
+def judge_look(look: Look, *, has_chosen: bool) -> Refused | None:
+    """Whether the attempt may start now; None if it may.
+
+    | the disk has one to resume from | the remote | then |
+    |---|---|---|
+    | yes | was looked at | start |
+    | yes | cannot be asked | start, and say so: training goes on |
+    | no | holds none | start afresh |
+    | no | holds some, and none is sound | refuse: never afresh by itself |
+    | no | cannot be asked | unknown is not absent: hold, or refuse what does not pass by itself |
+    | either | is not this job's | refuse: two of them would write there |
+    """
+    trouble = look.trouble
+    if trouble is None:
+        return None if has_chosen or not look.holds_any else _refuse_lost()
+    if trouble.nature == "foreign":
+        return Refused(why=trouble.as_text, permanent=True)
+    if has_chosen:
+        return None
+    return Refused(why=trouble.as_text, permanent=trouble.nature == "lasting", cause=Cause.REMOTE)
+
+
+def _refuse_lost() -> Refused:
+    why = "no valid checkpoint is left on this machine or on the remote, and there were some"
+    todo = "mend one and resume, or submit it again with `fresh_start = true` (--fresh-start) to begin at step 0"
+    return Refused(why=f"{why}; {todo}", permanent=True)
 
 
 def upload_delay(failures: int, job: str) -> float:

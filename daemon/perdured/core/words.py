@@ -66,13 +66,20 @@ def say_stepped_over(record: JobRecord, checkpoint: str, delay: float) -> str:
     )
 
 
+_HELD = {
+    Cause.IN_USE: ("the checkpoint directory is free", "the checkpoint directory to be free"),
+    Cause.REMOTE: ("the remote answers", "the remote to answer"),
+}
+_HELD_BY_STORAGE = ("there is storage again", "the disk to take a file again")
+
+
 def say_held(why: str, cause: Cause, delay: float) -> str:
-    until = "the checkpoint directory is free" if cause == Cause.IN_USE else "there is storage again"
+    until = _HELD.get(cause, _HELD_BY_STORAGE)[0]
     return f"held until {until}: {why}; looks again in {human_duration(delay)}, or at `perdure resume`"
 
 
 def say_what_for(cause: Cause) -> str:
-    return "the checkpoint directory to be free" if cause == Cause.IN_USE else "the disk to take a file again"
+    return _HELD.get(cause, _HELD_BY_STORAGE)[1]
 
 
 def say_at_step(word: str, record: JobRecord) -> str:

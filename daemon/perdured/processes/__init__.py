@@ -1,16 +1,18 @@
-"""The only module of the daemon that starts, signals and looks at processes, all through keepers.
+"""The only module of the daemon that starts, signals and looks at processes: jobs through keepers, and the carrier.
 
 start_keeper       the launch protocol: nothing runs that is not recorded
 observe_attempt    what an attempt's directory and the kernel say about it
 connect_keeper     a proven connection to a living keeper
 perform_clean, signal_orphan, wait_orphan     for an attempt whose keeper is gone
 start_scrub        a process that verifies one checkpoint
+start_carrier      copies checkpoints to a remote tier, or fetches them
 is_paused, sample_shape, dump_stacks          what the processes of an attempt are doing
 Surveyor, wait_for_return, find_stuck         what an attempt had, and whether it has been given back
 KernelLog               what the kernel's log says of deaths and GPU faults
 """
 
 from .belongings import NOTHING, Belongings, Surveyor, wait_for_return
+from .carrier import Carrier, start_carrier
 from .kernel_log import KernelLog
 from .launch import DirectoryInUse, KeeperFailed, Order, start_keeper
 from .link import KeeperLink, KeeperStatus, NotOurs, connect_keeper
@@ -23,6 +25,7 @@ from .stuck import find_stuck
 __all__ = [
     "NOTHING",
     "Belongings",
+    "Carrier",
     "DirectoryInUse",
     "KeeperFailed",
     "KeeperLink",
@@ -44,6 +47,7 @@ __all__ = [
     "perform_clean",
     "sample_shape",
     "signal_orphan",
+    "start_carrier",
     "start_keeper",
     "start_scrub",
     "wait_for_return",

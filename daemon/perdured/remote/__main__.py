@@ -1,5 +1,4 @@
-"""The helper process: `python -m perdured.remote` takes an order on standard input and says how it goes on standard
-output.
+"""The carrier: `python -m perdured.remote` takes an order on standard input and says how it goes on standard output.
 
 It runs with the job's environment, which holds the credentials, and at low priority when it uploads. It has no state
 but the remote itself and the job's record, so it may be killed at any point and started again.
@@ -12,53 +11,68 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from perdured.clock import start_clock
+from perdured.clock import format_time, start_clock
+from perdured.contract.checkpoint.reasons import list_set_aside
+from perdured.contract.checkpoint.receive import skip_numbers
 
-from .orders import REPORT, Done, Failed, Order, Report
+from .aside import set_aside
+from .orders import HURRY, REPORT, Done, Failed, Order, Report
+from .owner import check_still_ours, claim
 from .pace import Pace
 from .pruning import Remote, prune
 from .pull import Puller, pull_newer
 from .push import Copier, copy_newest
 from .record import RemoteRecord, load_record, save_record
+from .sending import Sender, find_unfinished
 from .sight import make_record, observe_remote
 from .store import Store
 from .trouble import Trouble
 
 _NICENESS = 10
 
-
 Tell = Callable[[Report], None]
 
 
 def main() -> int:
-    order = Order.model_validate_json(sys.stdin.buffer.readline())
-    threading.Thread(target=_end_with_the_daemon, daemon=True).start()
+    """A byte at a time, so that what comes after the order is left for `_listen`."""
+    order = Order.model_validate_json(_read_line())
+    pace = Pace(start_clock(), order.limit if order.verb == "push" else None, _tell)
+    threading.Thread(target=_listen, args=(pace,), daemon=True).start()
     if order.verb == "push":
         os.nice(_NICENESS)
-    _tell(perform(order, _tell))
+    _tell(perform(order, _tell, pace))
     return 0
 
 
-def perform(order: Order, tell: Tell) -> Done | Failed:
+def perform(order: Order, tell: Tell, pace: Pace | None = None) -> Done | Failed:
+    pace = pace or Pace(start_clock(), order.limit if order.verb == "push" else None, tell)
     try:
-        return _push(order, tell) if order.verb == "push" else _pull(order, tell)
+        store = Store(order.url)
+        record = _load(order)
+        claim(store, order, had_it=record.is_owned, now=format_time(start_clock()()) or "")
+        return _push(order, store, pace, tell) if order.verb == "push" else _pull(order, store, pace, tell)
     except Trouble as trouble:
-        return Failed(what=trouble.what, why=trouble.why, todo=trouble.todo)
+        return Failed(**dict(trouble.as_value))
     except OSError as error:
         return _explain(error, order)
 
 
-def _push(order: Order, tell: Tell) -> Done:
-    store, pace = Store(order.url), Pace(start_clock(), order.limit, tell)
-    store.abort_uploads()
-    sight = observe_remote(store)
+def _push(order: Order, store: Store, pace: Pace, tell: Tell) -> Done:
+    parts = store.parts
+    unfinished = find_unfinished(store)
+    sight = set_aside(store, observe_remote(store), list_set_aside(Path(order.root)), tell)
     proofs = _load(order).proofs
-    copied = copy_newest(Path(order.root), sight, Copier(store, pace), tell)
+    copier = Copier(store, pace, Sender(store, pace, unfinished), partial(check_still_ours, store, order))
+    copied = copy_newest(Path(order.root), sight, copier, tell)
     if copied is not None:
         proofs[copied.name] = copied.proof
         sight = observe_remote(store)
+    for upload in unfinished.values():
+        assert parts is not None
+        parts.abort(upload)
     record = make_record(order.url, sight, proofs)
     save_record(Path(order.record), record)
     if copied is not None:
@@ -67,11 +81,15 @@ def _push(order: Order, tell: Tell) -> Done:
     return Done(holds_any=sight.holds_any)
 
 
-def _pull(order: Order, tell: Tell) -> Done:
-    store, pace = Store(order.url), Pace(start_clock(), None, tell)
+def _pull(order: Order, store: Store, pace: Pace, tell: Tell) -> Done:
     sight = observe_remote(store)
+    if order.is_fresh:
+        sight = set_aside(store, sight, sight.committed, tell)
+    proofs = _load(order).proofs
+    save_record(Path(order.record), make_record(order.url, sight, proofs))
     taken = pull_newer(Path(order.root), sight, Puller(store, pace), tell)
-    proofs = _load(order).proofs | {found.sealed.name: found.proof for found in taken}
+    skip_numbers(Path(order.root), sight.highest_seq)
+    proofs |= {found.sealed.name: found.proof for found in taken}
     save_record(Path(order.record), make_record(order.url, sight, proofs))
     return Done(holds_any=sight.holds_any)
 
@@ -92,10 +110,19 @@ def _tell(report: Report) -> None:
     sys.stdout.buffer.flush()
 
 
-def _end_with_the_daemon() -> None:
-    """Whatever is under way. Not through `sys.stdin`, whose lock would be in the way of ending normally."""
-    while os.read(sys.stdin.fileno(), 1):
-        pass
+def _read_line() -> bytes:
+    """Not through `sys.stdin`, whose lock would be in the way of ending normally."""
+    line = bytearray()
+    while (byte := os.read(0, 1)) not in (b"", b"\n"):
+        line += byte
+    return bytes(line)
+
+
+def _listen(pace: Pace) -> None:
+    """To the daemon's words, whatever is under way; its end is ours."""
+    while word := _read_line():
+        if word == HURRY:
+            pace.hurry()
     os._exit(0)
 
 

@@ -1,6 +1,7 @@
-"""What the daemon and its helper process say to each other: one order in, reports out, a line of JSON each.
+"""What the daemon and its carrier say to each other: one order in, reports out, a line of JSON each.
 
-The order comes on standard input, which stays open: its end means that the daemon is gone, and the helper ends too.
+The order comes on standard input, which stays open: a line HURRY lifts the limit, and its end means that the daemon is
+gone, so the carrier ends too. No order and no report holds a credential: the carrier has those in its environment.
 """
 
 from __future__ import annotations
@@ -9,19 +10,29 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
+from perdured.core.tiers import RemoteTrouble
 from perdured.core.value import Value
+
+HURRY = b"hurry"
 
 
 class Order(Value):
     verb: Literal["push", "pull"]
     url: str
+    job: str
+    name: str
+    """Of the job: the same on every machine on which it goes on."""
     root: str
     """The local directory of checkpoints."""
     record: str
-    """The file in which the helper keeps what it found."""
+    """The file in which the carrier keeps what it found."""
     keep: int
     limit: int | None = None
     """Bytes a second that an upload may take."""
+    takes_over: bool = False
+    """Also where the remote went on elsewhere since: a person has asked for it here."""
+    is_fresh: bool = False
+    """Fetch nothing, and set aside what is there."""
 
 
 class Moving(Value):
@@ -56,11 +67,8 @@ class Done(Value):
     """Whether the remote holds a committed checkpoint, sound or not."""
 
 
-class Failed(Value):
+class Failed(RemoteTrouble):
     kind: Literal["failed"] = "failed"
-    what: str
-    why: str
-    todo: str
 
 
 Report = Annotated[Moving | Moved | Note | Done | Failed, Field(discriminator="kind")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import threading
 from collections.abc import Callable
 
 from perdured.clock import Clock
@@ -17,9 +17,14 @@ class Pace:
         self._clock = clock
         self._limit = limit
         self._tell = tell
+        self._hurry = threading.Event()
         self._free_at = clock()
         self._told_at = 0.0
         self._now = Moving(step=0, done=0, total=0)
+
+    def hurry(self) -> None:
+        """From now on without a limit. From any thread."""
+        self._hurry.set()
 
     def begin(self, step: int, total: int) -> None:
         self._now = Moving(step=step, done=0, total=total)
@@ -28,7 +33,8 @@ class Pace:
 
     def note(self, count: int) -> None:
         """So many bytes are done."""
-        self._now = self._now.model_copy(update={"done": self._now.done + count})
+        done = min(self._now.done + count, self._now.total)  # what is sent anew is not done twice
+        self._now = self._now.model_copy(update={"done": done})
         if self._clock() - self._told_at >= TELL_EVERY:
             self._told_at = self._clock()
             self._tell(self._now)
@@ -39,5 +45,5 @@ class Pace:
             return
         wait = self._free_at - self._clock()
         if wait > 0:
-            time.sleep(wait)
+            self._hurry.wait(wait)
         self._free_at = max(self._free_at, self._clock()) + count / self._limit

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from perdured.contract.checkpoint.manifest import FileEntry
 
@@ -35,7 +35,7 @@ class ETag:
         self._part_size = part_size(length)
         self._is_parted = is_parted(length)
         self._part = hashlib.md5(usedforsecurity=False)
-        self._ended: list[bytes] = []
+        self._ended: list[str] = []
         self._room = self._part_size
 
     def update(self, data: bytes) -> None:
@@ -52,13 +52,18 @@ class ETag:
     def text(self) -> str:
         if not self._is_parted:
             return self._part.hexdigest()
-        digests = [*self._ended, self._part.digest()]
-        return f"{hashlib.md5(b''.join(digests), usedforsecurity=False).hexdigest()}-{len(digests)}"
+        return combine([*self._ended, self._part.hexdigest()])
 
     def _end_part(self) -> None:
-        self._ended.append(self._part.digest())
+        self._ended.append(self._part.hexdigest())
         self._part = hashlib.md5(usedforsecurity=False)
         self._room = self._part_size
+
+
+def combine(parts: Iterable[str]) -> str:
+    """The ETag of an object that was put together from parts with these."""
+    digests = [bytes.fromhex(part) for part in parts]
+    return f"{hashlib.md5(b''.join(digests), usedforsecurity=False).hexdigest()}-{len(digests)}"
 
 
 def is_parted(length: int) -> bool:

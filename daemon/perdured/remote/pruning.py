@@ -72,5 +72,5 @@ def _read_back(store: Store, found: Found) -> None:
 def _clear_debris(store: Store, sight: Sight) -> None:
     newest = max((found.sealed.name for found in sight.whole), default=CheckpointName(-1, -1))
     for name, objects in sight.unmarked.items():
-        if name < newest:
+        if name < newest and name not in sight.aside:
             store.delete([f"{format_name(name)}/{key}" for key in objects])

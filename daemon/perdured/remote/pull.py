@@ -16,10 +16,10 @@ from perdured.contract.checkpoint.manifest import FileEntry
 from perdured.contract.checkpoint.receive import CameDamaged, receive_checkpoint
 from perdured.core.tiers import decide_downloads
 
+from .local import list_local
 from .orders import Moved, Note
 from .pace import Pace
 from .proving import DamagedThere, fetch_chunk
-from .push import list_local
 from .sight import Found, Sight
 from .store import CONCURRENT, Store
 

@@ -1,8 +1,7 @@
 """The commit protocol where nothing can be renamed. In order, each step only after the one before it returned:
 
- 1. Uploads that killed processes left unfinished are aborted.
- 2. Each payload file that is not there yet, or not right, is sent; each chunk is compared with the manifest before it
-    goes. What arrived is proven (`proving`).
+ 1. Uploads that were cut short are found (`parts`). Those that are of no use any more are aborted at the end.
+ 2. Each payload file that is not there yet, or not right, is sent, and proven (`sending`).
  3. MANIFEST.json, byte for byte.
  4. The name is listed anew: exactly these objects, as they were proven.
  5. COMMIT, byte for byte, created only if absent, and read back. It alone decides.
@@ -10,7 +9,8 @@
 
 A kill at any point leaves a name without COMMIT, which nobody takes for a checkpoint. The next run finds in it what is
 right and sends the rest. Where COMMIT is there already, it is our own, whose answer was lost, or another writer's: the
-bytes tell. Two writers on one URL are not prevented; the first COMMIT holds, and the other one is told.
+bytes tell. Two jobs on one URL are kept apart by `owner`; should two write all the same, the first COMMIT holds, and
+the other one is told.
 
 The files are opened before the first is sent, so that retention on the disk does not take them away half-way.
 """
@@ -24,17 +24,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from perdured.contract.checkpoint.layout import COMMIT, MANIFEST, CheckpointName, format_name, parse_name
-from perdured.contract.checkpoint.listing import list_checkpoints
 from perdured.contract.checkpoint.manifest import FileEntry, NewerFormat, parse_fields
 from perdured.contract.checkpoint.receive import Sealed, parse_sealed
-from perdured.contract.checkpoint.verify import verify_checkpoint
-from perdured.core.tiers import Held, list_behind
+from perdured.core.tiers import list_behind
 
+from .local import list_local, measure
 from .orders import Moved, Note
 from .pace import Pace
-from .proving import DamagedHere, DamagedThere, ETag, is_parted, part_size, prove_by_reading, read_checked
+from .proving import DamagedHere, ETag
 from .record import Proof
-from .sight import Sight, measure
+from .sending import Sender, Sent, Source, say_damaged
+from .sight import Sight
 from .store import Object, Store
 from .trouble import Trouble
 
@@ -42,30 +42,10 @@ _MOST_OPEN = 512
 """Files. Beyond it the last are opened when their turn comes, and retention may be faster."""
 
 
-class LocalCheckpoint(NamedTuple):
-    """What could be copied: committed, with its files and their lengths."""
-
-    held: Held
-    path: Path
-    size: int
-
-
 class Copied(NamedTuple):
     name: CheckpointName
     proof: Proof
     report: Moved
-
-
-def list_local(root: Path) -> list[LocalCheckpoint]:
-    """Newest first. OSError if the directory cannot be read."""
-    found = []
-    for listed in list_checkpoints(root):
-        verdict = verify_checkpoint(listed.path, hashes=False)
-        if verdict.is_valid and verdict.manifest is not None:
-            facts = verdict.manifest.facts
-            held = Held(listed.step, listed.seq, facts.series, facts.healthy)
-            found.append(LocalCheckpoint(held, listed.path, measure(verdict.manifest)))
-    return found
 
 
 def copy_newest(root: Path, sight: Sight, copier: Copier, tell: Callable[[Note], None]) -> Copied | None:
@@ -108,11 +88,13 @@ def _open(path: Path) -> int:
 
 
 class Copier:
-    """Steps 2 to 5."""
+    """Steps 2 to 5. `check` raises where the remote is not this job's any more."""
 
-    def __init__(self, store: Store, pace: Pace) -> None:
+    def __init__(self, store: Store, pace: Pace, sender: Sender, check: Callable[[], None]) -> None:
         self._store = store
         self._pace = pace
+        self._sender = sender
+        self._check = check
 
     def copy(self, checkpoint: Opened, there: Mapping[str, Object]) -> Copied:
         """`there`: what an earlier run left under this name."""
@@ -121,68 +103,30 @@ class Copier:
         self._pace.begin(sealed.name.step, size)
         wanted = {file.name for file in sealed.manifest.files} | {MANIFEST}
         self._store.delete([f"{folder}/{name}" for name in there if name not in wanted])
-        etags, sent = {}, 0
-        for file in sealed.manifest.files:
-            etags[file.name], count = self._bring_up(checkpoint, file, there.get(file.name))
-            sent += count
+        sent = {file.name: self._bring_up(checkpoint, file, there) for file in sealed.manifest.files}
+        etags = {name: each.etag for name, each in sent.items()}
         etags[MANIFEST] = self._send_manifest(sealed, f"{folder}/{MANIFEST}")
         proof = self._list_anew(folder, etags)
         self._commit(sealed, folder)
-        return Copied(sealed.name, proof, Moved(step=sealed.name.step, size=size, sent=sent))
+        count = sum(each.size for each in sent.values())
+        return Copied(sealed.name, proof, Moved(step=sealed.name.step, size=size, sent=count))
 
-    def _bring_up(self, checkpoint: Opened, file: FileEntry, there: Object | None) -> tuple[str, int]:
-        """The ETag of the right object, and how many bytes went over the line for it."""
-        chunk_size, key = checkpoint.sealed.manifest.chunk_size, f"{checkpoint.path.name}/{file.name}"
+    def _bring_up(self, checkpoint: Opened, file: FileEntry, there: Mapping[str, Object]) -> Sent:
         descriptor = checkpoint.descriptors.get(file.name)
         with contextlib.ExitStack() as stack:
             if descriptor is None:
                 descriptor = _open_late(checkpoint.path / file.name)
                 stack.callback(os.close, descriptor)
-            if there is not None and there.size == file.length:
-                etag = ETag(file.length)
-                for data in read_checked(descriptor, file, chunk_size):
-                    etag.update(data)
-                if there.etag == etag.text or self._reads_right(key, file, chunk_size):
-                    self._pace.note(file.length)
-                    return there.etag, 0
-            return self._send(key, file, descriptor, chunk_size), file.length
-
-    def _send(self, key: str, file: FileEntry, descriptor: int, chunk_size: int) -> str:
-        expected = ETag(file.length)
-
-        def pieces() -> Iterator[bytes]:
-            for data in read_checked(descriptor, file, chunk_size):
-                self._pace.spend(len(data))
-                expected.update(data)
-                yield data
-                self._pace.note(len(data))
-
-        if is_parted(file.length):
-            etag = self._store.put_parts(key, pieces(), part_size(file.length))
-        else:
-            etag = self._store.put(key, b"".join(pieces()))
-        if etag != expected.text and not self._reads_right(key, file, chunk_size):
-            raise self._say_damaged(file.name)
-        return etag
+            source = Source(file, descriptor, checkpoint.sealed.manifest.chunk_size)
+            return self._sender.bring_up(f"{checkpoint.path.name}/{file.name}", source, there.get(file.name))
 
     def _send_manifest(self, sealed: Sealed, key: str) -> str:
         expected = ETag(0)
         expected.update(sealed.manifest_bytes)
         etag = self._store.put(key, sealed.manifest_bytes)
         if etag != expected.text and self._store.read(key) != sealed.manifest_bytes:
-            raise self._say_damaged(MANIFEST)
+            raise say_damaged(self._store, MANIFEST)
         return etag
-
-    def _say_damaged(self, file: str) -> Trouble:
-        what = f"{self._store.url} holds other bytes than were sent."
-        return Trouble(what, f"{file} was damaged on the way.", "Nothing has to be done: it is sent again.")
-
-    def _reads_right(self, key: str, file: FileEntry, chunk_size: int) -> bool:
-        try:
-            prove_by_reading(self._store, key, file, chunk_size)
-        except DamagedThere:
-            return False
-        return True
 
     def _list_anew(self, folder: str, etags: Mapping[str, str]) -> Proof:
         """Step 4: what a reader would find now."""
@@ -196,6 +140,7 @@ class Copier:
 
     def _commit(self, sealed: Sealed, folder: str) -> None:
         """A COMMIT that nobody can read is nobody's: it came damaged, and is taken away again."""
+        self._check()
         key = f"{folder}/{COMMIT}"
         is_ours = self._store.create(key, sealed.commit_bytes)
         there = self._store.read(key)
@@ -203,7 +148,7 @@ class Copier:
             return
         if is_ours or not _is_commit(there):
             self._store.delete([key])
-            raise self._say_damaged(COMMIT)
+            raise say_damaged(self._store, COMMIT)
         why = f"{folder} was committed there with other contents."
         raise Trouble(f"Another job writes to {self._store.url}.", why, "Give each job a URL of its own.")
 

@@ -1,6 +1,6 @@
-"""What the helper found on the remote, in a file of the job: for its next run, for the daemon and for `perdure show`.
+"""What the carrier found on the remote, in a file of the job: for its next run, for the daemon and for `perdure show`.
 
-Only a memory: without it the next run looks again, and checks again what it has to know. The helper alone writes it.
+Only a memory: without it the next run looks again, and checks again what it has to know. The carrier alone writes it.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ class RemoteCheckpoint(Value):
 class RemoteRecord(Value):
     version: int = 1
     url: str = ""
+    is_owned: bool = False
+    """The remote was made this job's; another's name in OWNER then means that it was taken over."""
     checkpoints: tuple[RemoteCheckpoint, ...] = ()
     """Newest first."""
 

@@ -1,7 +1,8 @@
 """What a listing of the remote means. The names below the URL are those of a local directory of checkpoints.
 
-COMMIT alone decides: a name without it is an upload under way, or debris of one. A name with it is whole if its COMMIT
-and manifest belong together and exactly the manifest's files are there, of the right length.
+COMMIT alone decides: a name without it is an upload under way, or debris of one; or it was set aside (`aside`). A name
+with it is whole if its COMMIT and manifest belong together and exactly the manifest's files are there, of the right
+length.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from perdured.contract.checkpoint.layout import COMMIT, MANIFEST, CheckpointName, format_name, parse_name
-from perdured.contract.checkpoint.manifest import Manifest, NewerFormat
+from perdured.contract.checkpoint.layout import COMMIT, MANIFEST, QUARANTINE, CheckpointName, format_name, parse_name
+from perdured.contract.checkpoint.manifest import MAX_BYTES, NewerFormat
 from perdured.contract.checkpoint.receive import Sealed, parse_sealed
 from perdured.core.tiers import Held
 
+from .local import measure
 from .record import Proof, RemoteCheckpoint, RemoteRecord
 from .store import Object, Store
 from .trouble import Trouble
@@ -27,11 +29,15 @@ class Sight:
     broken: tuple[tuple[CheckpointName, str], ...]
     """Committed, and not what the manifest says."""
     unmarked: Mapping[CheckpointName, Mapping[str, Object]]
+    aside: tuple[CheckpointName, ...] = ()
+
+    @property
+    def committed(self) -> list[CheckpointName]:
+        return [found.sealed.name for found in self.whole] + [name for name, _ in self.broken]
 
     @property
     def highest_seq(self) -> int:
-        names = [found.sealed.name for found in self.whole] + [name for name, _ in self.broken] + list(self.unmarked)
-        return max((name.seq for name in names), default=0)
+        return max((name.seq for name in (*self.committed, *self.unmarked, *self.aside)), default=0)
 
     @property
     def held(self) -> list[Held]:
@@ -79,7 +85,9 @@ def observe_remote(store: Store) -> Sight:
     whole: list[Found] = []
     broken: list[tuple[CheckpointName, str]] = []
     unmarked: dict[CheckpointName, Mapping[str, Object]] = {}
-    for name, objects in sorted(_group(store.list_objects()).items(), reverse=True):
+    listing = store.list_objects()
+    aside = tuple(name for name in _group(listing, f"{QUARANTINE}/"))
+    for name, objects in sorted(_group(listing).items(), reverse=True):
         if COMMIT not in objects:
             unmarked[name] = objects
             continue
@@ -90,12 +98,14 @@ def observe_remote(store: Store) -> Sight:
             raise Trouble(f"{where} cannot be judged.", f"It was {error}.", "Use that version of Perdure.") from None
         except ValueError as error:
             broken.append((name, str(error)))
-    return Sight(tuple(whole), tuple(broken), unmarked)
+    return Sight(tuple(whole), tuple(broken), unmarked, aside)
 
 
 def make_record(url: str, sight: Sight, proofs: Mapping[CheckpointName, Proof]) -> RemoteRecord:
     """What is there now, with those of the proofs that still hold."""
-    return RemoteRecord(url=url, checkpoints=tuple(each.describe(proofs.get(each.sealed.name)) for each in sight.whole))
+    return RemoteRecord(
+        url=url, is_owned=True, checkpoints=tuple(each.describe(proofs.get(each.sealed.name)) for each in sight.whole)
+    )
 
 
 def _say_kind(found: Found) -> tuple[str, bool]:
@@ -103,14 +113,12 @@ def _say_kind(found: Found) -> tuple[str, bool]:
     return facts.series, facts.healthy
 
 
-def measure(manifest: Manifest) -> int:
-    return sum(file.length for file in manifest.files)
-
-
-def _group(listing: Mapping[str, Object]) -> dict[CheckpointName, dict[str, Object]]:
+def _group(listing: Mapping[str, Object], below: str = "") -> dict[CheckpointName, dict[str, Object]]:
     groups: dict[CheckpointName, dict[str, Object]] = {}
     for key, found in listing.items():
-        folder, slash, rest = key.partition("/")
+        if not key.startswith(below):
+            continue
+        folder, slash, rest = key.removeprefix(below).partition("/")
         name = parse_name(folder)
         if name is not None and slash:
             groups.setdefault(name, {})[rest] = found
@@ -120,6 +128,8 @@ def _group(listing: Mapping[str, Object]) -> dict[CheckpointName, dict[str, Obje
 def _read(store: Store, name: CheckpointName, objects: Mapping[str, Object]) -> Found:
     if MANIFEST not in objects:
         raise ValueError("its manifest is missing")
+    if max(objects[MANIFEST].size, objects[COMMIT].size) > MAX_BYTES:
+        raise ValueError(f"its manifest or COMMIT is larger than {MAX_BYTES} bytes")
     folder = format_name(name)
     sealed = parse_sealed(name, store.read(f"{folder}/{MANIFEST}"), store.read(f"{folder}/{COMMIT}"))
     for file in sealed.manifest.files:

@@ -1,31 +1,27 @@
 """An object store, as the remote tier needs it. The only module that imports the library (obstore).
 
 The library retries what may be repeated, a few times and for a minute; the daemon waits longer between whole runs.
-
-Unfinished multipart uploads are invisible and cost money until they are aborted. The library aborts its own when it
-fails and lists none, so those of a killed process are found by a request of our own, whose URL the library signs:
-whatever it takes for credentials, a role of the machine among them, then holds for that as well. S3 only: elsewhere
-the store drops them by its own rule.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import urllib.request
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal, NamedTuple
-from urllib.parse import quote, urlsplit
-from xml.etree import ElementTree as ET
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store, from_url
 
-from .trouble import explain
+from .parts import Method, Parts
+from .trouble import explain, is_about_bucket
 
 if TYPE_CHECKING:
+    from obstore import ObjectMeta
     from obstore.store import ClientConfig, RetryConfig
 
 CONCURRENT = 4
@@ -53,15 +49,21 @@ class Store:
 
     def list_objects(self, folder: str | None = None) -> dict[str, Object]:
         with self._explained():
-            return {
-                item["path"]: Object(item["size"], (item["e_tag"] or "").strip('"'), item["last_modified"].timestamp())
-                for batch in obstore.list(self._store, folder)
-                for item in batch
-            }
+            return {item["path"]: _describe(item) for batch in obstore.list(self._store, folder) for item in batch}
 
     def read(self, key: str) -> bytes:
         with self._explained():
             return bytes(obstore.get(self._store, key).bytes())
+
+    def read_if_there(self, key: str) -> bytes | None:
+        """A bucket that is not there is Trouble all the same."""
+        with self._explained():
+            try:
+                return bytes(obstore.get(self._store, key).bytes())
+            except FileNotFoundError as error:
+                if is_about_bucket(error):
+                    raise
+                return None
 
     def read_range(self, key: str, start: int, length: int) -> bytes:
         with self._explained():
@@ -81,6 +83,10 @@ class Store:
             )
         return (result["e_tag"] or "").strip('"')
 
+    def head(self, key: str) -> Object:
+        with self._explained():
+            return _describe(obstore.head(self._store, key))
+
     def create(self, key: str, data: bytes) -> bool:
         """Only if nothing is there: whether it was not. A repeated request may meet what it wrote itself."""
         with self._explained():
@@ -95,19 +101,16 @@ class Store:
             with self._explained(), contextlib.suppress(FileNotFoundError):
                 obstore.delete(self._store, keys)
 
-    def abort_uploads(self) -> int:
-        """Ends what killed processes had begun below the URL; how many. Best effort: nothing rests on it."""
-        where, count = urlsplit(self.url), 0
-        if where.scheme != "s3":
-            return 0
-        prefix = f"{where.path}/step-".lstrip("/")
-        with contextlib.suppress(OSError, BaseError, ET.ParseError):
-            for key, id in _list_uploads(where.netloc, where.path.strip("/")):
-                if key.startswith(prefix):
-                    target = f"/{quote(key)}?uploadId={quote(id, safe='')}&x-id="
-                    _request("DELETE", _sign("DELETE", where.netloc, target, "AbortMultipartUpload"))
-                    count += 1
-        return count
+    @property
+    def folder(self) -> str:
+        """Below which all keys lie, from the bucket's top."""
+        return urlsplit(self.url).path.strip("/")
+
+    @property
+    def parts(self) -> Parts | None:
+        """None where unfinished uploads cannot be asked for."""
+        where = urlsplit(self.url)
+        return Parts(partial(_sign, where.netloc), self.folder, self.url) if where.scheme == "s3" else None
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
@@ -117,26 +120,17 @@ class Store:
             raise explain(error, self.url) from None
 
 
-def _list_uploads(bucket: str, folder: str) -> list[tuple[str, str]]:
-    """Key and id of each; at most a thousand, and the next run finds more."""
-    target = f"?uploads=&prefix={quote(folder)}" if folder else "?uploads=&x-id="
-    answer = ET.fromstring(_request("GET", _sign("GET", bucket, target, "step-")))  # noqa: S314 - the store's
-    return [(each.findtext("{*}Key", ""), each.findtext("{*}UploadId", "")) for each in answer.iterfind("{*}Upload")]
+def _describe(found: ObjectMeta) -> Object:
+    return Object(found["size"], (found["e_tag"] or "").strip('"'), found["last_modified"].timestamp())
 
 
-def _sign(method: Literal["GET", "DELETE"], bucket: str, target: str, last: str) -> str:
+def _sign(bucket: str, method: Method, target: str, last: str) -> str:
     """A URL of the bucket that the library signs. It can append only a path, "/" and `last`: that becomes the end of
     the last parameter of `target`."""
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
     endpoint = (_find_endpoint() or f"https://s3.{region}.amazonaws.com").rstrip("/") + f"/{bucket}{target}"
     store = S3Store(bucket, endpoint=endpoint, region=region, virtual_hosted_style_request=True)
     return obstore.sign(store, method, last, timedelta(minutes=5))
-
-
-def _request(method: str, url: str) -> bytes:
-    with urllib.request.urlopen(urllib.request.Request(url, method=method), timeout=30) as answer:  # noqa: S310
-        data: bytes = answer.read()
-    return data
 
 
 def _make_client() -> ClientConfig:

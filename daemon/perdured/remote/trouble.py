@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import re
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
 
+from perdured.core.tiers import RemoteTrouble
 from perdured.errors import PerdureError
+
+Nature = Literal["passing", "lasting", "foreign"]
 
 
 class Trouble(PerdureError):
     """The remote tier does not do what was asked of it. The job runs on; it is tried again."""
+
+    def __init__(self, what: str, why: str, todo: str, nature: Nature = "passing") -> None:
+        super().__init__(what, why, todo)
+        self.nature: Nature = nature
+
+    @property
+    def as_value(self) -> RemoteTrouble:
+        return RemoteTrouble(what=self.what, why=self.why, todo=self.todo, nature=self.nature)
 
 
 class _Known(NamedTuple):
@@ -18,8 +31,12 @@ class _Known(NamedTuple):
     what: str
     why: str
     todo: str
+    nature: Nature = "lasting"
 
 
+_SECRET = re.compile("KEY|SECRET|TOKEN|PASSW|CREDENTIAL", re.IGNORECASE)
+_SHORTEST_SECRET = 6
+"""Letters: what is shorter would take ordinary words apart."""
 _ENVIRONMENT = "The environment is captured at submit: set it there and submit again."
 
 _KNOWN = (
@@ -64,18 +81,21 @@ _KNOWN = (
         "The store of {url} is too busy.",
         "It asks to be called less often.",
         "Nothing has to be done: it is tried again.",
+        "passing",
     ),
     _Known(
         "500 Internal|502 Bad|504 Gateway",
         "The store of {url} failed.",
         "It reports an error of its own.",
         "Nothing has to be done: it is tried again.",
+        "passing",
     ),
     _Known(
         "error sending request|connection|dns error|timed out|timeout|HTTP error",
         "The store of {url} cannot be reached.",
         "The connection failed or took too long.",
         "Nothing has to be done if the network comes back; AWS_ENDPOINT_URL has to be right.",
+        "passing",
     ),
 )
 
@@ -84,6 +104,19 @@ def explain(error: BaseException, url: str) -> Trouble:
     text = str(error)
     for known in _KNOWN:
         if re.search(known.sign, text, re.IGNORECASE):
-            return Trouble(known.what.format(url=url), known.why, known.todo)
-    first = text.strip().partition("\n")[0][:300] or type(error).__name__
+            return Trouble(known.what.format(url=url), known.why, known.todo, known.nature)
+    first = drop_secrets(text, os.environ).strip().partition("\n")[0][:300] or type(error).__name__
     return Trouble(f"The remote {url} cannot be used.", first, "Check `checkpoint.remote`.")
+
+
+def is_about_bucket(error: BaseException) -> bool:
+    """That it is the bucket which is not there, and not only the object."""
+    return re.search(_KNOWN[0].sign, str(error), re.IGNORECASE) is not None
+
+
+def drop_secrets(text: str, env: Mapping[str, str]) -> str:
+    """The text without the value of any variable that is named like a secret: a store may quote what it was sent."""
+    for name, value in env.items():
+        if len(value) >= _SHORTEST_SECRET and _SECRET.search(name):
+            text = text.replace(value, f"<{name}>")
+    return text

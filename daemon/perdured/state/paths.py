@@ -58,6 +58,10 @@ class StateDir(NamedTuple):
     def rest(self, job: str) -> Path:
         return self.job(job) / "rest.json"
 
+    def remote(self, job: str) -> Path:
+        """What its carrier found on the job's remote tier."""
+        return self.job(job) / "remote.json"
+
     def attempt(self, job: str, number: int) -> Path:
         return self.job(job) / "attempts" / str(number)
 

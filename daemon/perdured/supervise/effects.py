@@ -8,7 +8,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from perdured.clock import Clock
 from perdured.core.actions import Action, Clean, Dump, Forget, Launch, Look, Probe, Stop
@@ -30,9 +30,11 @@ from perdured.processes import (
     signal_orphan,
     start_keeper,
 )
+from perdured.remote.tier import RemoteTier
 from perdured.state.paths import StateDir
 from perdured.state.registry import Registry
 
+from .bringing import bring, find_route
 from .ground import Ground, Rivals, prepare_ground, probe_storage
 from .job import Job
 
@@ -46,16 +48,21 @@ Tell = Callable[[Job, Iterable[Event]], None]
 FindRivals = Callable[[Job], Rivals]
 
 
+class Reach(NamedTuple):
+    """What the daemon acts on, besides processes."""
+
+    state: StateDir
+    registry: Registry
+    disks: Disks
+    tier: RemoteTier
+
+
 class Effects:
-    def __init__(
-        self, state: StateDir, registry: Registry, tell: Tell, clock: Clock, disks: Disks, find_rivals: FindRivals
-    ) -> None:
-        self._state = state
-        self._registry = registry
+    def __init__(self, reach: Reach, tell: Tell, clock: Clock, find_rivals: FindRivals) -> None:
+        self._state, self._registry, self._disks, self._tier = reach
         self._tell = tell
         self._clock = clock
         self._find_rivals = find_rivals
-        self._disks = disks
 
     async def perform(self, job: Job, action: Action) -> None:
         match action:
@@ -80,7 +87,10 @@ class Effects:
         job.watches = {}  # the silence of the attempt before is not this one's
         try:
             await self._wait_for_descriptors(job)
-            prepared = await self._touch(job, partial(prepare_ground, job, launch, self._find_rivals(job)))
+            look = partial(self._touch, job, partial(prepare_ground, job, launch, self._find_rivals(job)))
+            prepared, route = await look(), find_route(job, self._state)
+            if route is not None:
+                prepared = await bring(job, prepared, look, route, self._tier)
             self._tell(job, prepared.events)
             if isinstance(prepared.result, Refused):
                 job.refused = prepared.result
@@ -159,6 +169,7 @@ class Effects:
 
     def _forget(self, job: Job) -> None:
         """The directory first: a registry that is made anew from the disk must not find the job again."""
+        self._tier.forget(job.id)
         shutil.rmtree(self._state.job(job.id), ignore_errors=True)
         self._registry.forget(job.id)
         job.is_forgotten = True

@@ -53,9 +53,20 @@ class Ground(NamedTuple):
     env: dict[str, str]
 
 
+class Disk(NamedTuple):
+    """What the disk has to resume from."""
+
+    has_chosen: bool
+    has_rejected: bool = False
+    is_fresh: bool = False
+    """Nothing is wanted of it."""
+
+
 class Prepared(NamedTuple):
     result: Ground | Refused
     events: tuple[Event, ...] = ()
+    disk: Disk | None = None
+    """None if it was not looked at."""
 
 
 class Survey(NamedTuple):
@@ -138,16 +149,17 @@ def prepare_ground(job: Job, launch: Launch, rivals: Rivals = MappingProxyType({
     root = job.submission.checkpoint_dir
     if job.submission.spec.fresh_start and launch.is_first:
         events = _set_old_ones_aside(root, job.id)
-        return Prepared(_describe_start(job, launch, None), events)
+        return Prepared(_describe_start(job, launch, None), events, Disk(has_chosen=False, is_fresh=True))
     suspects = [Path(path).name for path in launch.step_over]
     choice = choose_checkpoint(root, but=suspects)
     events = tuple(_put_in_quarantine(path, verdict) for path, verdict in choice.rejected)
+    disk = Disk(has_chosen=choice.chosen is not None, has_rejected=bool(choice.rejected))
     if choice.chosen is None and choice.existed:
-        return Prepared(_refuse_blind_start(root, choice, suspects), events)
+        return Prepared(_refuse_blind_start(root, choice, suspects), events, disk)
     if skipped := _count_skipped(launch, choice):
         text = f"{skipped} batches are passed over: with them the loss was not finite any more"
         events = (*events, Event(kind="note", text=text, attempt=launch.attempt))
-    return Prepared(_describe_start(job, launch, choice), events)
+    return Prepared(_describe_start(job, launch, choice), events, disk)
 
 
 def _refuse_blind_start(root: Path, choice: Choice, suspects: Sequence[str]) -> Refused:

@@ -40,6 +40,8 @@ class Job:
     """What the attempt was last seen to have that the next one may need."""
     is_word_awaited: bool = False
     """The keeper was asked for its status: the next one is a reason to look again."""
+    has_looked: bool = False
+    """At the remote, since the job rested last."""
     newest: CheckpointSeen | None = None
     is_newest_stale: bool = True
     root: str | None = None
@@ -59,6 +61,11 @@ class Job:
     @property
     def is_under_way(self) -> bool:
         return self.record.phase.kind in ("starting", "running", "saving")
+
+    @property
+    def is_asked_by_hand(self) -> bool:
+        """The newest attempt is the first since a person submitted the job, or asked for it again."""
+        return self.number is not None and self.record.judged_after == self.number - 1
 
     def attempt_dir(self, state: StateDir) -> Path:
         return state.attempt(self.id, self.number or 1)

@@ -26,11 +26,13 @@ from perdured.core.record import JobRecord, Wish
 from perdured.disks import Disks
 from perdured.errors import DiskSilent
 from perdured.processes import KeeperStatus, KernelLog, NotOurs, Surveyor, connect_keeper, observe_attempt
+from perdured.remote.tier import RemoteTier
 from perdured.state.beside import save_rest
 from perdured.state.paths import StateDir
 from perdured.state.registry import Registry
 
-from .effects import Effects
+from .bringing import find_route
+from .effects import Effects, Reach
 from .evidence import add_evidence
 from .ground import Rivals
 from .intake import Intake
@@ -61,7 +63,9 @@ class Loop:
         self._registry = registry
         self._clock = clock
         self._disks = disks
-        self._effects = Effects(state, registry, self.journal.tell, clock, disks, self._find_rivals)
+        self.remote = RemoteTier(self._tell_of_remote, clock)
+        reach = Reach(state, registry, disks, self.remote)
+        self._effects = Effects(reach, self.journal.tell, clock, self._find_rivals)
         self._intake = Intake(clock, disks, self._look_for_checkpoints)
         self._kernel_log = KernelLog()
         self._scrubber = Scrubber(state, self.jobs, self.journal, clock, disks)
@@ -85,6 +89,7 @@ class Loop:
             for task in pending:
                 task.cancel()
             _, pending = await asyncio.wait(pending, timeout=1.0)
+        await self.remote.close()
         for job in self.jobs.values():
             if job.link is not None:
                 job.link.close()
@@ -162,7 +167,11 @@ class Loop:
         self.journal.save(record, events)
         self._save_rest(job, record)
         job.is_newest_stale |= record.suspects != job.record.suspects
+        has_moved = record.phase.kind != job.record.phase.kind
         job.record = record
+        job.has_looked &= not record.is_resting
+        if has_moved:
+            self._look_at_remote(job)
 
     def _save_rest(self, job: Job, record: JobRecord) -> None:
         """For a lost registry. The registry says so already; if this fails, the next start of the daemon mends it."""
@@ -226,6 +235,7 @@ class Loop:
         before = job.newest
         try:
             job.root, job.newest = await self._read_checkpoints(job, attempt)
+            self._look_at_remote(job)
         except DiskSilent as error:
             _log.warning("job %s: %s Its attempt goes on; looking again", job.id, error.what)
             job.is_newest_stale = True
@@ -241,6 +251,17 @@ class Loop:
         await self._intake.take_in(job, attempt)
         look = partial(_find_newest, root, suspects)
         return await self._disks.touch(root, look, SILENT if job.link is not None else None)
+
+    def _look_at_remote(self, job: Job) -> None:
+        """What the disk has is copied up, once an attempt has run: before that, the remote may be ahead."""
+        route = find_route(job, self._state)
+        if route is not None and any(attempt.pid is not None for attempt in job.record.attempts):
+            is_parting = job.record.is_resting or job.record.wish in ("stop", "park", "remove")
+            self.remote.look(route, is_parting=is_parting)
+
+    def _tell_of_remote(self, job: str, events: Iterable[Event]) -> None:
+        if job in self.jobs:
+            self.journal.tell(self.jobs[job], events)
 
     def _look_for_checkpoints(self, job: Job) -> None:
         job.is_newest_stale = True

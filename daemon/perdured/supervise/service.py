@@ -6,7 +6,9 @@ and the job's loop fulfils it, also after a restart of the daemon.
 
 from __future__ import annotations
 
+import importlib.util
 import logging
+import sys
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -22,6 +24,8 @@ from perdured.core.spec import list_unserved
 from perdured.disks import Disks
 from perdured.errors import BadUsage, WrongState
 from perdured.processes import KeeperLink
+from perdured.remote.record import RemoteRecord
+from perdured.remote.status import describe_tiers
 from perdured.state.beside import save_beside, save_submission
 from perdured.state.paths import StateDir
 from perdured.state.registry import Registry, StoredEvent
@@ -29,6 +33,7 @@ from perdured.state.submission import Submission, parse_submission
 from perdured.state.verified import load_verified
 from perdured.views import CheckpointView, JobView, Place, SavingView, SubmittedView, describe_job, log_of
 
+from .bringing import find_route
 from .effects import make_job_id
 from .ground import Survey, survey_ground
 from .job import Job
@@ -86,6 +91,7 @@ class Service:
 
     async def submit(self, submission: Submission, id: str | None = None) -> SubmittedView:
         """A new job: durable, with its environment, before it returns. Raises BadUsage where it could never run."""
+        _refuse_lacking_library(submission)
         survey = await self._survey(submission)
         self._refuse_shared_checkpoints(submission, survey)  # from here on no await, or two could come to share them
         if survey.fault is not None:
@@ -152,6 +158,11 @@ class Service:
             (j.submission.spec.stop.grace for j in self._loop.jobs.values() if not j.record.is_resting), default=0
         )
 
+    def longest_copy(self) -> float:
+        """Seconds that copying up may take when the machine goes down: as long as the job may take to save."""
+        pending = (job for job in self._loop.jobs.values() if (view := self._describe(job).remote) and view.is_pending)
+        return max((job.submission.spec.stop.grace for job in pending), default=0)
+
     async def end_others(self, but: str | None) -> None:
         """Every other job saves and ends; returns when they have."""
         others = [job for job in self._loop.jobs.values() if job.id != but]
@@ -168,13 +179,23 @@ class Service:
         while not all(job.record.is_resting for job in jobs):
             seen = await self.wait_for_change(seen)
 
+    async def wait_until_uploaded(self, jobs: Collection[str] | None = None, tries: int = 5) -> bool:
+        """Until their remotes have what their disks have (None: all jobs'); False if it is no use to wait longer."""
+        return await self._loop.remote.wait_until_settled(self._loop.jobs if jobs is None else jobs, tries)
+
     async def checkpoints(self, ref: str) -> list[CheckpointView]:
         job = self._find(ref)
-        root, verified = job.submission.checkpoint_dir, load_verified(self._state, job.id)
-        return await self._disks.touch(root, partial(describe_checkpoints, root, verified), ANSWER_WITHIN)
+        root, route = job.submission.checkpoint_dir, find_route(job, self._state)
+        look = partial(describe_checkpoints, root, load_verified(self._state, job.id))
+        here = await self._disks.touch(root, look, ANSWER_WITHIN)
+        there = self._loop.remote.get_record(route) if route is not None else RemoteRecord()
+        return describe_tiers(here, there)
 
     def events(self, after: int, ref: str | None = None) -> list[StoredEvent]:
         return self._loop.journal.load_events(after, self._find(ref).id if ref is not None else None)
+
+    def newest_event(self) -> int:
+        return self._registry.last_event()
 
     async def wait_for_change(self, after: int) -> int:
         return await self._loop.journal.wait_for_change(after)
@@ -216,6 +237,13 @@ class Service:
                     "Two jobs on one checkpoint directory would resume from each other's state.",
                     f"Give this one another `checkpoint.dir`, or end the other: perdure stop {other.id}",
                 )
+            remote = submission.spec.checkpoint.remote
+            if remote is not None and other.submission.spec.checkpoint.remote == remote:
+                raise WrongState(
+                    f"Job {other.id} ({other.record.name}) already copies its checkpoints to {remote}.",
+                    "Two jobs on one remote would resume from each other's state.",
+                    f"Give this one another `checkpoint.remote`, or end the other: perdure stop {other.id}",
+                )
         if survey.writer is not None:
             raise WrongState(
                 f"{survey.writer.capitalize()} already writes its checkpoints to {survey.root}.",
@@ -242,7 +270,13 @@ class Service:
 
     def _describe(self, job: Job) -> JobView:
         log = log_of(self._state.output(job.id, job.number)) if job.number else None
-        place = Place(workdir=job.submission.workdir, checkpoint_dir=str(job.submission.checkpoint_dir), log=log)
+        route = find_route(job, self._state)
+        place = Place(
+            workdir=job.submission.workdir,
+            checkpoint_dir=str(job.submission.checkpoint_dir),
+            log=log,
+            remote=self._loop.remote.describe(route, job.newest.step if job.newest else None) if route else None,
+        )
         return describe_job(job.record, self._loop.observe(job), place, self._clock())
 
 
@@ -256,6 +290,15 @@ def _find_saving_link(job: Job) -> KeeperLink:
 def _is_fulfilled(record: JobRecord, wish: Ask) -> bool:
     """A parked job is not stopped yet: it would go on with the next start of the daemon."""
     return record.is_resting and (wish == "park" or (wish == "stop" and record.phase.kind != "parked"))
+
+
+def _refuse_lacking_library(submission: Submission) -> None:
+    if submission.spec.checkpoint.remote is not None and importlib.util.find_spec("obstore") is None:
+        raise BadUsage(
+            "The job was not accepted: checkpoint.remote needs the library obstore.",
+            f"It is not installed beside perdured ({sys.prefix}).",
+            "Install the extra `remote` there: pip install 'perdure[remote]'",
+        )
 
 
 def _refuse_nonsense(record: JobRecord, wish: Ask) -> None:

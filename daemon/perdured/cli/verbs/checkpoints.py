@@ -28,6 +28,7 @@ def command(settings: Settings, where: str, *, as_json: bool) -> None:
 
     DIR needs no daemon: it is what has a slash in it, or is there and is no job. VALID says that the commit, the
     manifest and the sizes agree, VERIFIED when the daemon last read every byte; `perdure verify PATH` does it now.
+    TIERS says where it lies: on the disk, on the remote as it was last seen, or both.
     """
     checkpoints, root = _find(settings, where)
     if as_json:
@@ -65,7 +66,7 @@ def _list_directory(where: str) -> list[Checkpoint]:
 
 def format_checkpoints(checkpoints: Sequence[Checkpoint], now: float) -> list[str]:
     """One row a checkpoint. Never cut to the terminal: half a path is of no use."""
-    rows = [header("STEP", "SIZE", "AGE", "VALID", "VERIFIED", "HEALTHY", "PATH")]
+    rows = [header("STEP", "SIZE", "AGE", "VALID", "VERIFIED", "HEALTHY", "TIERS", "PATH")]
     rows += [_describe(each, now) for each in checkpoints]
     return format_table(rows)
 
@@ -79,5 +80,6 @@ def _describe(checkpoint: Checkpoint, now: float) -> list[Cell]:
         _VALID[checkpoint["valid"]],
         Cell(format_age(parse_time(verified_at), now) if verified_at is not None else "-"),
         _VALID[checkpoint["healthy"]],
+        Cell(", ".join(checkpoint["tiers"])),
         Cell(checkpoint["path"]),
     ]

@@ -21,6 +21,7 @@ workdir = "."                          # relative to this file
 # dir = "checkpoints"                  # relative to workdir
 # every = "auto"                       # "auto", "10min", "500 steps"
 # keep = 3
+# remote = "s3://bucket/run"           # copies go there too, and a new machine goes on from there
 # For a script that writes its own files and uses nothing of Perdure:
 # pattern = "out/ckpt-*.pt"
 # resume_args = ["--resume", "{{checkpoint}}"]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import click
 
+from perdured.cli.acting import tell_pending
 from perdured.cli.duration import DURATION
 from perdured.cli.follow import is_at_rest, wait_for_jobs
 from perdured.cli.output import print_json
@@ -25,5 +26,7 @@ def command(settings: Settings, jobs: tuple[str, ...], *, timeout: float | None,
     ended = wait_for_jobs(client, ids, is_at_rest, timeout)
     if as_json:
         print_json({"schema": 1, "jobs": ended})
+    for job in ended:
+        tell_pending(job)
     statuses = [job["exit_status"] for job in ended]
     return next((status for status in statuses if status), 0)

@@ -20,7 +20,7 @@ import stat
 from pathlib import Path
 
 from perdured.contract import durable
-from perdured.contract.checkpoint.layout import QUARANTINE, parse_quarantined
+from perdured.contract.checkpoint.layout import QUARANTINE, CheckpointName, parse_name, parse_quarantined
 from perdured.contract.checkpoint.verify import load_verdict
 
 _MAX_BYTES = 1 << 20
@@ -49,6 +49,22 @@ def find_lost(root: Path, series: str | None) -> tuple[Path, ...]:
     except FileNotFoundError:
         return ()
     return tuple(path for name in names if _is_lost(path := aside / name, series))
+
+
+def list_set_aside(root: Path) -> set[CheckpointName]:
+    """The names of what lies in the quarantine on purpose, and was not brought back. Reads only; OSError as above."""
+    aside = root / QUARANTINE
+    try:
+        entries = os.listdir(aside)
+    except FileNotFoundError:
+        return set()
+    found = set()
+    for entry in entries:
+        kept = parse_quarantined(entry)
+        name = parse_name(kept) if kept is not None and not os.path.lexists(root / kept) else None
+        if name is not None and _load_reason(aside / entry).get("counts") is False:
+            found.add(name)
+    return found
 
 
 def forgive_lost(root: Path, series: str | None) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from perdured.contract.checkpoint.claims import claim_seq, release_claim, remove_claims_below
+from perdured.contract.checkpoint.claims import claim_seq, find_highest_seq, release_claim, remove_claims_below
 from perdured.contract.checkpoint.commit import Committed, Content, prepare_root, seal, write_and_rename
 from perdured.contract.checkpoint.layout import CHUNK_SIZE, COMMIT, CheckpointName, format_name
 from perdured.contract.checkpoint.manifest import FileEntry, Manifest, NewerFormat, parse_fields, parse_manifest
@@ -89,3 +89,10 @@ def _set_uncommitted_aside(path: Path) -> None:
     if os.path.lexists(path) and not os.path.lexists(path / COMMIT):
         with contextlib.suppress(FileNotFoundError):
             quarantine(path, "it had no COMMIT when the checkpoint of this name was taken in from elsewhere")
+
+
+def skip_numbers(root: Path, upto: int) -> None:
+    """No number up to this one is given out here any more: another place has given them out."""
+    prepare_root(root)
+    if find_highest_seq(root) < upto:
+        release_claim(claim_seq(root, above=upto - 1))

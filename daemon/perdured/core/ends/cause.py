@@ -31,6 +31,8 @@ class Cause(str, Enum):
     DISK_FULL = "disk_full"
     QUOTA = "quota"
     READ_ONLY = "read_only"
+    REMOTE = "remote"
+    """The remote tier cannot be asked where to resume from, and the disk has nothing."""
     SIGNAL = "signal"
     EXIT_CODE = "exit_code"
     """A failure by its exit status, of which nothing more is known."""
@@ -47,5 +49,5 @@ class Cause(str, Enum):
 
 STORAGE = frozenset({Cause.DISK_FULL, Cause.QUOTA, Cause.READ_ONLY})
 """What another attempt cannot mend: the job is held until the disk takes a file again."""
-HELD = STORAGE | {Cause.IN_USE}
+HELD = STORAGE | {Cause.IN_USE, Cause.REMOTE}
 """Why a start is held and probed, instead of tried again and again."""
