@@ -153,8 +153,8 @@ def _write_payload(directory: Path, name: str, source: Source, check: Callable[[
 def seal(path: Path, commit: bytes, check: Callable[[], None] = lambda: None) -> None:
     """Steps 7 and 8."""
     try:
-        durable.fsync_directory(path.parent)
         check()
+        durable.fsync_directory(path.parent)
         durable.write_file(path / COMMIT, commit)
     except OSError:
         _withdraw(path)
