@@ -25,7 +25,7 @@ MODULES = [
 
 # Mutants that do what the original does.
 SAME = {
-    "commit._seal swapped: check()": "the deadline is looked at before or after a sync",
+    "commit.seal swapped: check()": "the deadline is looked at before or after a sync",
     "durable.make_directories swapped: if not directory.is_dir()": "an error instead, before or after a sync",
     "sweep.empty_trash swapped: if not trash: return": "a sync too many",
     "store.quarantine swapped: durable.fsync_directory(aside)": "both are done before it returns; between them a torn "

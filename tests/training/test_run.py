@@ -360,7 +360,7 @@ def test_fresh_begins_at_0_and_keeps_the_old_ones_aside() -> None:
 
 def test_a_restarted_job_is_not_fresh_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
     train(9, "2 steps", crash_at=5)
-    monkeypatch.setenv(environment.ATTEMPT, "2")
+    monkeypatch.setenv(environment.FIRST, "0")
     with perdure.Run(counter=Counter(), fresh=True) as run:
         assert run.resumed_from_step == 4
 

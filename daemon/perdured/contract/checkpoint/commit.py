@@ -150,7 +150,7 @@ def _write_payload(directory: Path, name: str, source: Source, check: Callable[[
     return FileEntry(name, copied.length, copied.checksums)
 
 
-def seal(path: Path, commit: bytes, check: Callable[[], None] = lambda: None) -> None:
+def seal(path: Path, commit: bytes, check: Callable[[], None]) -> None:
     """Steps 7 and 8."""
     try:
         check()

@@ -70,7 +70,7 @@ def receive_checkpoint(
     claim = claim_seq(root, above=max(above, sealed.name.seq))
     try:
         write_and_rename(path, claim.seq, Content(files, lambda entries: _compare(sealed, entries)))
-        seal(path, sealed.commit_bytes)
+        seal(path, sealed.commit_bytes, lambda: None)
         remove_claims_below(root, claim.seq)
     finally:
         release_claim(claim)
