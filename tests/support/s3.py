@@ -65,11 +65,13 @@ class Bucket:
         }
 
     def objects(self) -> dict[str, bytes]:
-        """All that lies below the URL, but for OWNER."""
+        """All that lies below the URL, but for OWNER. A request of one that was killed may still be under way."""
         client = self.server.client()
-        listed = client.list_objects_v2(Bucket=self.name, Prefix="run/").get("Contents", [])
-        keys = [item["Key"].removeprefix("run/") for item in listed]
-        return {key: self.get(key) for key in keys if key != "OWNER"}
+        while True:
+            listed = client.list_objects_v2(Bucket=self.name, Prefix="run/").get("Contents", [])
+            keys = [item["Key"].removeprefix("run/") for item in listed]
+            with suppress(client.exceptions.NoSuchKey):
+                return {key: self.get(key) for key in keys if key != "OWNER"}
 
     def get(self, key: str) -> bytes:
         data: bytes = self.server.client().get_object(Bucket=self.name, Key=f"run/{key}")["Body"].read()
