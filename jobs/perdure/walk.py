@@ -164,6 +164,7 @@ class Walk:
         except GeneratorExit:
             if not sys.is_finalizing():
                 self._leave(current, is_to_go_on=is_flat or self._hooks.is_stopping())
+                self._hooks.on_pause()
             raise
         current.close()
         self._rewind = None

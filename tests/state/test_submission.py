@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from perdured.errors import BadUsage
 from perdured.state.submission import InvalidSubmission, parse_submission
 
 COMMAND = 'command = ["x"]\n'
@@ -52,3 +53,9 @@ def test_all_errors_are_told_at_once(tmp_path: Path, text: str, first: str, line
     assert len(told) == lines
     assert told[-1].startswith("Nothing was submitted.")
     assert refused.value.exit_status == 2
+
+
+@pytest.mark.parametrize("folder", ["/nul\0x", "/\ud800", "/bytes\udcff"])
+def test_a_workdir_that_is_no_text_is_told_in_words(folder: str) -> None:
+    with pytest.raises(BadUsage, match="workdir"):
+        parse_submission(COMMAND, workdir=Path(folder), env={})

@@ -18,6 +18,7 @@ from perdure.channel import Channel
 from perdured.contract import environment, messages
 from perdured.contract.checkpoint import verify_checkpoint
 from support.keepers import Listener, listening
+from support.processes import wait_until
 from support.toy import Counter
 
 
@@ -45,6 +46,18 @@ def test_a_run_says_hello_its_progress_and_its_checkpoints(keeper: Listener, mon
     assert rest[0].pop("at") <= time.monotonic()
     assert rest[0] == {"type": "progress", "step": 1, "loss": 0.5, "total": 3, "metrics": {"accuracy": 0.0}}
     assert all(verify_checkpoint(Path(told["path"])).is_valid for told in keeper.of_type("checkpoint"))
+
+
+@pytest.mark.parametrize("epochs", [None, 2])
+def test_after_a_pass_that_was_left_no_step_is_waited_for(keeper: Listener, epochs: int | None) -> None:
+    """A loop that was left by `break` is as over as one that came to its end: what follows it is no hang."""
+    with perdure.Run(counter=Counter()) as run:
+        for _ in run.batches(range(3), epochs=epochs):
+            run.report()
+            if run.step == 2:
+                break
+        wait_until(lambda: keeper.messages[-1]["type"] == messages.PHASE)
+        assert [m["step"] for m in keeper.of_type(messages.PROGRESS)][-1] == 2
 
 
 def test_types_are_those_of_the_contract(keeper: Listener) -> None:

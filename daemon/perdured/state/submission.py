@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,7 +44,9 @@ def _resolve_workdir(path: Path) -> str:
     todo = "Rename that directory, or choose another `workdir`."
     if "\0" in str(path):
         raise BadUsage("The workdir is no path.", f"It has a NUL in it: {str(path)!a}.", todo)
-    real = os.path.realpath(path)
+    real = str(path)
+    with contextlib.suppress(UnicodeEncodeError):  # a surrogate that stands for no byte
+        real = os.path.realpath(path)
     if not is_text(real):
         raise BadUsage("The workdir is not UTF-8.", f"It is {real!a}, and specs and JSON hold only text.", todo)
     return real
