@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -121,6 +122,22 @@ def test_a_served_socket_is_refused_with_the_name_of_who_serves_it(served: Serve
     assert f"Process {os.getpid()} (" in caught.value.why
     assert "--socket" in caught.value.todo
     assert Client(served.socket_path).health()["pid"] == os.getpid()
+
+
+def test_of_two_daemons_that_come_at_once_one_gets_a_stale_socket(tmp_path: Path) -> None:
+    """With state directories of their own nothing else keeps them apart: what is bound and not listened on yet looks
+    stale. Here the first of them is still at it, and the second waits."""
+    path = tmp_path / "perdured.sock"
+    open_listening(path).close()
+    stale = observe_socket_file(path)
+    first = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(first, fcntl.LOCK_EX)
+    with ThreadPoolExecutor(1) as second:
+        answer = second.submit(open_listening, path)
+        assert not wait([answer], timeout=0.2).done
+        assert observe_socket_file(path) == stale
+        os.close(first)
+        answer.result().close()
 
 
 def test_a_socket_that_nobody_serves_any_more_is_replaced(tmp_path: Path) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
+import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,13 +33,27 @@ def open_listening(path: Path) -> socket.socket:
     """
     try:
         make_directories(path.parent, mode=0o700)
-        return bind_unix(path)
+        with _alone_in(path.parent):
+            return bind_unix(path)
     except OSError as error:
         if error.errno == errno.EADDRINUSE and path.is_socket():
             raise _explain_served(path) from error
         why = "What lies there is no socket" if path.exists() else error.strerror or str(error)
         todo = "Choose another place with --socket or PERDURE_SOCKET_PATH."
         raise PerdureError(f"Cannot listen on {path}.", f"{why}.", todo) from error
+
+
+@contextlib.contextmanager
+def _alone_in(directory: Path) -> Iterator[None]:
+    """Between two daemons of different state directories no other lock stands: each could take the socket that the
+    other has bound, and does not listen on yet, for a stale one. Where there are no locks, nobody is kept out."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def close_listening(listener: socket.socket, path: Path, own: SocketFile | None) -> None:
