@@ -29,7 +29,7 @@ from perdure.schedule import Mark
 from perdure.settings import Settings
 from perdure.state import Capture
 from perdured.contract.checkpoint import Facts
-from perdured.contract.deadline import RESERVE, TooLate
+from perdured.contract.deadline import LATE, RESERVE, TooLate
 
 SERIES = "run"
 Position = tuple[int, ...]
@@ -232,6 +232,9 @@ class Saver:
         )
 
     def _tell_failure(self, step: int, why: str) -> None:
+        if why == LATE:
+            tell(f"the checkpoint of step {step} was given up; training goes on", f"{LATE}; no older one was touched")
+            return
         tell(
             f"the checkpoint of step {step} could not be written to {self.root}; training goes on",
             why,

@@ -56,8 +56,9 @@ def test_after_a_pass_that_was_left_no_step_is_waited_for(keeper: Listener, epoc
             run.report()
             if run.step == 2:
                 break
-        wait_until(lambda: keeper.messages[-1]["type"] == messages.PHASE)
-        assert [m["step"] for m in keeper.of_type(messages.PROGRESS)][-1] == 2
+        keeper.wait_for(messages.PROGRESS, 2)
+        step = next(message for message in keeper.messages if message.get("step") == 2)
+        wait_until(lambda: messages.PHASE in [m["type"] for m in keeper.messages[keeper.messages.index(step) :]])
 
 
 def test_types_are_those_of_the_contract(keeper: Listener) -> None:

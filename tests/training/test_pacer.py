@@ -19,6 +19,7 @@ from perdure.schedule import AUTO, Mark, Schedule
 from perdure.settings import Settings, load_settings
 from perdured.contract import environment
 from perdured.contract.checkpoint import list_checkpoints
+from perdured.contract.deadline import TooLate
 from perdured.contract.pacing import SHORTEST, Costs, History, Pace, format_past
 from perdured.keeper.records import load_exit
 from perdured.processes import start_keeper
@@ -113,9 +114,20 @@ def _save_wished(deadline: float, *, before: bool) -> tuple[list[int], list[str]
     return [listed.step for listed in list_checkpoints(root)], debris
 
 
-def test_a_save_of_this_process_that_is_late_is_not_committed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_save_of_this_process_that_is_late_is_not_committed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """And nobody is sent to mend a disk that is well. It seemed to fit; its deadline comes while it is written."""
+
+    def come(_: float | None) -> None:
+        raise TooLate
+
     monkeypatch.chdir(tmp_path)
-    assert _save_wished(0.0, before=False) == ([], [])
+    monkeypatch.setattr("perdure.saver._check_deadline", come)
+    assert _save_wished(1e9, before=False) == ([], [])
+    told = "".join(capfd.readouterr())
+    assert "was given up; training goes on" in told
+    assert "Mend" not in told
 
 
 def test_one_that_is_known_not_to_fit_is_told_and_the_one_before_is_untouched(

@@ -38,11 +38,14 @@ UNKNOWN = Span(0.0, math.inf)
 """Never measured: it may fit, and nobody can be sure."""
 
 
+LATE = "its deadline has come before its end"
+
+
 class TooLate(OSError):
     """The deadline of a save has come before its end. Nothing of it stays, and nothing older was touched."""
 
     def __init__(self) -> None:
-        super().__init__(errno.ETIMEDOUT, "its deadline has come before its end")
+        super().__init__(errno.ETIMEDOUT, LATE)
 
 
 def find_last_moment(deadline: float, slowest: float | None) -> float:
