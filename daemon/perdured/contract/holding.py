@@ -18,7 +18,7 @@ import os
 from pathlib import Path
 
 from perdured.contract import durable
-from perdured.contract.record_locks import WHOLE_FILE, find_lock_holder
+from perdured.contract.record_locks import find_lock_holder, lock_file
 
 LOCK = ".lock"
 KEEPER = ".keeper"
@@ -59,12 +59,13 @@ def hold_directory(root: Path, name: str) -> int:
 
 def _take(descriptor: int, root: Path) -> None:
     try:
-        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, WHOLE_FILE)
+        is_ours = lock_file(descriptor)
     except OSError as error:
-        if error.errno in (errno.EAGAIN, errno.EACCES):
-            raise DirectoryTaken(_read_name(root / KEEPER)) from None
         if error.errno not in _WITHOUT_LOCKS:
             raise
+        return
+    if not is_ours:
+        raise DirectoryTaken(_read_name(root / KEEPER))
 
 
 def _find_holder(path: Path, ask: int) -> int | None:

@@ -5,6 +5,7 @@ To ask takes nothing, so whoever looks never stands in the way of who is about t
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import struct
@@ -12,6 +13,17 @@ import struct
 _FLOCK = "hhqqi4x"
 """`struct flock` on 64-bit Linux: l_type, l_whence, l_start, l_len (0: to the end), l_pid."""
 WHOLE_FILE = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+
+
+def lock_file(descriptor: int) -> bool:
+    """Lock the whole file for as long as it is open; False where another open file has it locked. Errors: OSError."""
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, WHOLE_FILE)
+    except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.EACCES):
+            return False
+        raise
+    return True
 
 
 def find_lock_holder(descriptor: int, ask: int) -> int | None:

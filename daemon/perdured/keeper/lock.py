@@ -7,23 +7,23 @@ that inherited it would seem to be its own keeper.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 
-from perdured.contract.record_locks import WHOLE_FILE, find_lock_holder
+from perdured.contract.record_locks import find_lock_holder, lock_file
 
 
 def take_lock(path: str | os.PathLike[str]) -> int | None:
     """The descriptor that holds the lock until it is closed; None when another process holds it."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, WHOLE_FILE)
-    except OSError as error:
+        is_ours = lock_file(fd)
+    except OSError:
         os.close(fd)
-        if error.errno in (errno.EAGAIN, errno.EACCES):
-            return None
         raise
+    if not is_ours:
+        os.close(fd)
+        return None
     return fd
 
 

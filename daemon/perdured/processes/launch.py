@@ -157,7 +157,7 @@ async def _expect(reader: asyncio.StreamReader, order: Order, words: tuple[str, 
     word, _, text = line.decode(errors="replace").strip().partition(" ")
     if word == channel.TAKEN:
         raise DirectoryInUse(
-            f"Attempt {order.attempt} of job {order.job} could not be started.",
+            _say_not_started(order),
             f"{text} writes its checkpoints to {order.checkpoint_dir}.",
             "End that one first, or change `checkpoint.dir`.",
         )
@@ -168,9 +168,13 @@ async def _expect(reader: asyncio.StreamReader, order: Order, words: tuple[str, 
         raise _make_failure(order, f"Its keeper ended without a word. {tail}".strip())
 
 
+def _say_not_started(order: Order) -> str:
+    return f"Attempt {order.attempt} of job {order.job} could not be started."
+
+
 def _make_failure(order: Order, why: str) -> KeeperFailed:
     return KeeperFailed(
-        f"Attempt {order.attempt} of job {order.job} could not be started.",
+        _say_not_started(order),
         why,
         f"The keeper's log is {order.directory / records.KEEPER_LOG}.",
     )
