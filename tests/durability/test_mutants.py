@@ -28,9 +28,9 @@ SAME = {
     "commit.seal swapped: check()": "the deadline is looked at before or after a sync",
     "durable.make_directories swapped: if not directory.is_dir()": "an error instead, before or after a sync",
     "sweep.empty_trash swapped: if not trash: return": "a sync too many",
-    "store.quarantine swapped: durable.fsync_directory(aside)": "both are done before it returns; between them a torn "
+    "store.move_aside swapped: durable.fsync_directory(aside)": "both are done before it returns; between them a torn "
     "rename may be lost either way",
-    "store.quarantine swapped: durable.fsync_directory(path.parent)": "the reason is durable before it returns as well",
+    "store.move_aside swapped: durable.fsync_directory(path.parent)": "the reason is durable before it returns as well",
 }
 
 

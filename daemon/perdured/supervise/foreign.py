@@ -19,15 +19,13 @@ import logging
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from perdured.contract import durable
 from perdured.contract.checkpoint.commit import commit_checkpoint
 from perdured.contract.checkpoint.manifest import Facts
-from perdured.contract.checkpoint.reasons import reason_of, save_reason
-from perdured.contract.checkpoint.store import list_checkpoints, retain
+from perdured.contract.checkpoint.store import list_checkpoints, move_aside, retain
 from perdured.contract.checkpoint.verify import verify_checkpoint
 from perdured.formats import Judged, judge
 from perdured.state.submission import Submission
@@ -232,19 +230,7 @@ def _is_known(found: Found, done: set[Version]) -> bool:
 
 
 def _set_aside(path: Path, why: str) -> Moved:
-    aside = path.parent / ASIDE
-    durable.make_directories(aside)
-    number = 0
-    while True:
-        target = aside / (path.name if number == 0 else f"{path.name}.{number}")
-        number += 1
-        if not os.path.lexists(target) and not os.path.lexists(reason_of(target)):
-            break
-    durable.rename_noreplace(path, target)
-    durable.fsync_directory(aside)
-    durable.fsync_directory(path.parent)
-    save_reason(target, path.name, why, counts=False)
-    return Moved(path, target, why)
+    return Moved(path, move_aside(path, path.parent / ASIDE, why, counts=False), why)
 
 
 def _look_at(path: Path) -> Version | None:
@@ -288,10 +274,12 @@ def _read_all_unchanged(path: Path, version: Version) -> dict[str, Iterator[byte
     return dict(zip(names, contents, strict=True))
 
 
-def _read_file(path: Path) -> Iterator[bytes]:
+def _read_file(path: Path) -> Generator[bytes, None, os.stat_result]:
+    """Its blocks; and, once they are read, what the file that was open looks like."""
     with path.open("rb") as file:
         while block := file.read(_BLOCK):
             yield block
+        return os.fstat(file.fileno())
 
 
 def _read_last(path: Path, folder: Path, version: Version) -> Iterator[bytes]:
@@ -301,9 +289,6 @@ def _read_last(path: Path, folder: Path, version: Version) -> Iterator[bytes]:
 
 
 def _read_unchanged(path: Path, version: Version) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            yield block
-        status = os.fstat(file.fileno())
+    status = yield from _read_file(path)
     if _look_at(path) != version or (status.st_mtime_ns, status.st_size) != version[1:]:
         raise ChangedWhileCopied(path)

@@ -114,6 +114,11 @@ def quarantine(path: Path, why: str, *, counts: bool = True) -> Path:
     aside = path.parent / QUARANTINE
     if aside.is_symlink():
         raise NotADirectoryError(errno.ENOTDIR, "a link could lead anywhere", str(aside))
+    return move_aside(path, aside, why, counts=counts)
+
+
+def move_aside(path: Path, aside: Path, why: str, *, counts: bool) -> Path:
+    """Move anything into that folder, durably, under a name that is free there, with the reason in a file beside it."""
     durable.make_directories(aside)
     target = _move_to_free_name(path, aside)
     durable.fsync_directory(aside)
