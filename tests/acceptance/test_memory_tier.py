@@ -13,34 +13,13 @@ from pathlib import Path
 import pytest
 
 from support.daemons import BIN, Daemon, wait_for
+from support.hashed_training import format_training
 from support.seeds import make_random
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
 KILLS = 3
-SCRIPT = """
-import hashlib, sys, time, torch, perdure
-
-torch.manual_seed(1)
-layers = torch.nn.Linear(16, 32), torch.nn.BatchNorm1d(32), torch.nn.Dropout(0.3), torch.nn.Linear(32, 2)
-model = torch.nn.Sequential(*layers)
-optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-source = torch.Generator().manual_seed(5)
-data = torch.utils.data.TensorDataset(torch.randn(800, 16, generator=source))
-loader = torch.utils.data.DataLoader(data, batch_size=8, shuffle=True)
-with perdure.Run(model=model, optimizer=optimizer, data=loader, every="1000000 steps") as run:
-    for (rows,) in run.batches(epochs=3):
-        model(rows).square().mean().backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        time.sleep(float(sys.argv[1]))
-        run.report()
-found = hashlib.sha256()
-moments = [tensor for state in optimizer.state_dict()["state"].values() for tensor in state.values()]
-for tensor in [*model.state_dict().values(), *moments]:
-    found.update(tensor.numpy().tobytes())
-print(run.step, found.hexdigest())
-"""
+SCRIPT = format_training("1000000 steps", epochs=3)
 
 
 def _find_leader(work: Path) -> int | None:
