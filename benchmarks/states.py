@@ -16,12 +16,17 @@ LAYER_BYTES = WIDTH * WIDTH * 4 * 3
 
 def make_state(layers: int) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
     """float32 weights, and AdamW's two moments of each, after one update."""
-    model = torch.nn.Sequential(*(torch.nn.Linear(WIDTH, WIDTH) for _ in range(layers)))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    model, optimizer = make_model(layers)
     model(torch.randn(1, WIDTH)).square().mean().backward()
     optimizer.step()
     optimizer.zero_grad()
     return model, optimizer
+
+
+def make_model(layers: int) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+    """As a process has them that has just started."""
+    model = torch.nn.Sequential(*(torch.nn.Linear(WIDTH, WIDTH) for _ in range(layers)))
+    return model, torch.optim.AdamW(model.parameters(), lr=1e-4)
 
 
 def collect_tensors(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:

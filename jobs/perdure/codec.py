@@ -23,11 +23,12 @@ import json
 import struct
 import sys
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
 from perdure.errors import CannotSave
-from perdure.safetensors_file import METADATA, Block, TensorFile
+from perdure.safetensors_file import METADATA, Block, TensorSource
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 KIND = "$"
@@ -217,13 +218,22 @@ class Decoder:
     """Decodes trees whose blocks are in `file`.
 
     With `only_shapes` tensors come back without their data, on torch's meta device, and nothing is read. Tensors are
-    put on the device that they were saved from if `keep_device`, and if this machine has it; else on the CPU.
+    put on the device that they were saved from if `keep_device`, and if this machine has it; else on the CPU. A block
+    that has a tensor in `places` is read into that.
     """
 
-    def __init__(self, file: TensorFile, *, only_shapes: bool = False, keep_device: bool = False) -> None:
+    def __init__(
+        self,
+        file: TensorSource,
+        *,
+        only_shapes: bool = False,
+        keep_device: bool = False,
+        places: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         self.file = file
         self.only_shapes = only_shapes
         self.keep_device = keep_device
+        self.places = places
         self.cache: dict[Hashable, Any] = {}
 
     def decode(self, node: Json) -> Any:

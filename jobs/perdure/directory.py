@@ -22,6 +22,7 @@ from perdured.contract.checkpoint import (
     CheckpointName,
     Choice,
     Facts,
+    Manifest,
     Verdict,
     choose_checkpoint,
     commit_checkpoint,
@@ -40,10 +41,14 @@ _held: set[str] = set()
 
 
 class Found(NamedTuple):
-    """A checkpoint that was verified, byte by byte."""
+    """A checkpoint that is whole: byte by byte, or, where the reader verifies, by its names and sizes."""
 
     path: Path
-    step: int
+    manifest: Manifest
+
+    @property
+    def step(self) -> int:
+        return self.manifest.step
 
 
 # Lock ------------------------------------------------------------------------------------------------------------
@@ -133,38 +138,45 @@ def drop_old(root: Path, keep: int, protect: Path | None) -> None:
 # Where to go on --------------------------------------------------------------------------------------------------
 
 
-def find_checkpoint(root: Path, series: str, how_to_begin_again: str) -> Found | None:
+def find_checkpoint(root: Path, series: str, how_to_begin_again: str, *, hashes: bool = True) -> Found | None:
     """The checkpoint to resume from: the one that the daemon names, else the newest whole one in `root`.
 
-    Every byte of it has been read and checked, here and now; broken ones on the way are set aside in `quarantine/`.
-    Errors: NoValidCheckpoint if there were some, even at an earlier start, and none is whole; it tells
-    `how_to_begin_again`. CannotRestore if one cannot be judged; OSError.
+    Every byte of it has been read and checked, here and now, or without `hashes` is to be by who loads it; broken ones
+    on the way are set aside in `quarantine/`. Errors: NoValidCheckpoint if there were some, even at an earlier start,
+    and none is whole; it tells `how_to_begin_again`. CannotRestore if one cannot be judged; OSError.
     """
     named = os.environ.get(environment.RESUME_FROM)
     if not named:
-        return find_newest(root, series, how_to_begin_again)
+        return find_newest(root, series, how_to_begin_again, hashes=hashes)
     path = Path(named)
-    verdict = verify_checkpoint(path)  # the daemon has done so, but disks change
+    verdict = verify_checkpoint(path, hashes=hashes)  # the daemon has done so, but disks change
     if verdict.manifest is not None and verdict.manifest.facts.series != series:
-        return find_newest(root, series, how_to_begin_again)
-    if verdict.is_unknown:
-        raise _cannot_judge(path, verdict)
+        return find_newest(root, series, how_to_begin_again, hashes=hashes)
     if verdict.manifest is None or not verdict.is_valid:
-        _set_aside(path, verdict.summarize())
-        return find_newest(root, series, how_to_begin_again, below=parse_name(path.name))
-    return Found(path, verdict.manifest.step)
+        set_aside_broken(path, verdict)
+        return find_newest(root, series, how_to_begin_again, below=parse_name(path.name), hashes=hashes)
+    return Found(path, verdict.manifest)
 
 
-def find_newest(root: Path, series: str, how_to_begin_again: str, below: CheckpointName | None = None) -> Found | None:
+def find_newest(
+    root: Path, series: str, how_to_begin_again: str, *, below: CheckpointName | None = None, hashes: bool = True
+) -> Found | None:
     """The same, whatever the daemon names."""
-    choice = choose_checkpoint(root, series=series, below=below)
+    choice = choose_checkpoint(root, series=series, below=below, hashes=hashes)
     for path, verdict in choice.rejected:
         _set_aside(path, verdict.summarize())
     if choice.stopped_by is not None:
         raise _cannot_judge(*choice.stopped_by)
     if choice.chosen is None and choice.existed:
         raise _none_left(root, choice, how_to_begin_again)
-    return None if choice.chosen is None else Found(choice.chosen.path, choice.chosen.step)
+    return None if choice.chosen is None or choice.manifest is None else Found(choice.chosen.path, choice.manifest)
+
+
+def set_aside_broken(path: Path, verdict: Verdict) -> None:
+    """Errors: CannotRestore for one that cannot be judged: then it stays, and no older one is used in its place."""
+    if verdict.is_unknown:
+        raise _cannot_judge(path, verdict)
+    _set_aside(path, verdict.summarize())
 
 
 def _none_left(root: Path, choice: Choice, how_to_begin_again: str) -> NoValidCheckpoint:

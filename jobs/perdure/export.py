@@ -24,9 +24,10 @@ from typing import Any, NamedTuple
 from perdure.codec import Decoder, Encoder, Place
 from perdure.errors import CannotRestore, Misuse, NoValidCheckpoint, PerdureError, tell
 from perdure.files import read_blocks, replace_file
+from perdure.restore import load_tree
 from perdure.safetensors_file import TensorFile, format_file
 from perdure.saver import SERIES
-from perdure.state import TENSORS, load_tree
+from perdure.state import TENSORS
 from perdured.contract.checkpoint import Manifest, choose_checkpoint, verify_checkpoint
 from perdured.contract.exits import BAD_USAGE
 

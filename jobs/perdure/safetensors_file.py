@@ -14,10 +14,11 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
+from perdured.contract.checkpoint import Target
 from perdured.contract.durable import Buffer
 
 BYTES = {
@@ -114,31 +115,81 @@ def _format_header(entries: Mapping[str, Entry]) -> bytes:
     return len(text).to_bytes(8, "little") + text
 
 
+class TensorSource(Protocol):
+    """What a tree is decoded from."""
+
+    @property
+    def entries(self) -> Mapping[str, Entry]: ...
+
+    def read_into(self, name: str, target: memoryview) -> None:
+        """Fill `target` with the bytes of a tensor, which must be exactly as many: now, or with all others."""
+
+    def when_read(self, do: Callable[[], object]) -> None:
+        """`do` it when all that was asked for so far has been read."""
+
+
 class TensorFile:
     """A file open for reading. Errors: OSError; ValueError for what is not this layout."""
 
     def __init__(self, path: Path) -> None:
         self._file: BinaryIO = open(path, "rb", buffering=0)  # noqa: SIM115  closed by `close`
+        self.entries: Mapping[str, Entry]
         try:
-            self.entries, self._start = _parse_header(self._file)
+            self.entries, self.start = _parse_header(self._file)
         except BaseException:
             self._file.close()
             raise
 
     def read_into(self, name: str, target: memoryview) -> None:
-        """Fill `target` with the bytes of a tensor, which must be exactly as many."""
         entry = self.entries[name]
-        if target.nbytes != entry.end - entry.begin:
-            raise ValueError(f"{name}: {entry.end - entry.begin} bytes where {target.nbytes} are expected")
-        self._file.seek(self._start + entry.begin)
+        _check_size(name, entry, target)
+        self._file.seek(self.start + entry.begin)
         while target.nbytes:
             count = self._file.readinto(target)  # type: ignore[attr-defined]  # a raw file has it
             if not count:
                 raise ValueError(f"{name}: the file ends early")
             target = target[count:]
 
+    def when_read(self, do: Callable[[], object]) -> None:
+        do()
+
     def close(self) -> None:
         self._file.close()
+
+
+class OnePass:
+    """Gathers what is wanted of a file, so that it can be read from one end to the other. `finish` it after that."""
+
+    def __init__(self, file: TensorFile) -> None:
+        self.entries = file.entries
+        self._start = file.start
+        self._wanted: dict[str, memoryview] = {}
+        self._afterwards: list[Callable[[], object]] = []
+
+    def read_into(self, name: str, target: memoryview) -> None:
+        _check_size(name, self.entries[name], target)
+        first = self._wanted.setdefault(name, target)
+        if first is not target:
+            self._afterwards.append(lambda: _copy(target, first))
+
+    def when_read(self, do: Callable[[], object]) -> None:
+        self._afterwards.append(do)
+
+    def targets(self) -> tuple[Target, ...]:
+        return tuple(Target(self._start + self.entries[name].begin, memory) for name, memory in self._wanted.items())
+
+    def finish(self) -> None:
+        for do in self._afterwards:
+            do()
+
+
+def _copy(target: memoryview, source: memoryview) -> None:
+    target[:] = source
+
+
+def _check_size(name: str, entry: Entry, target: memoryview) -> None:
+    if target.nbytes != entry.end - entry.begin:
+        raise ValueError(f"{name}: {entry.end - entry.begin} bytes where {target.nbytes} are expected")
 
 
 def _parse_header(file: BinaryIO) -> tuple[dict[str, Entry], int]:

@@ -72,11 +72,12 @@ class Saver:
         self._lock.release()
 
     def find_start(self, *, is_fresh: bool) -> directory.Found | None:
-        """The checkpoint to go on from; None: begin at step 0. A job that is restarted is not fresh any more."""
+        """The checkpoint to go on from, whose bytes are verified by who loads it; None: begin at step 0. A job that is
+        restarted is not fresh any more."""
         if is_fresh and directory.is_first_attempt():
             directory.begin_afresh(self.root, SERIES)
             return None
-        return directory.find_checkpoint(self.root, SERIES, "Run(fresh=True), or another directory")
+        return directory.find_checkpoint(self.root, SERIES, "Run(fresh=True), or another directory", hashes=False)
 
     def go_on_from(self, found: directory.Found, where: Position) -> None:
         """It was loaded. What counts as newer is set aside, and retention will not touch it."""

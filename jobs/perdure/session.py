@@ -10,14 +10,16 @@ from types import TracebackType
 from typing import Any, NoReturn
 
 from perdure.channel import SaveWish, open_channel
+from perdure.directory import Found, set_aside_broken
 from perdure.errors import Misuse, tell
 from perdure.health import Health
 from perdure.progress import Progress
+from perdure.restore import Damaged, restore_changed, restore_state
 from perdure.saver import Saver, SaveRequest
 from perdure.settings import load_settings
 from perdure.signals import StopFlag
 from perdure.stacks import register_stacks
-from perdure.state import Capture, Moment, Stateful, capture_state, check_objects, restore_changed, restore_state
+from perdure.state import Capture, Moment, Stateful, capture_state, check_objects
 from perdure.walk import Hooks, Walk
 from perdured.contract import exits
 
@@ -203,18 +205,22 @@ class Run:
             self._leave()
 
     def _resume(self) -> None:
-        found = self._saver.find_start(is_fresh=self._is_fresh)
-        if found is None:
-            self._walk.pass_over(self._settings.skipped_batches)
-            return
-        moment = restore_state(found.path, self._objects)
+        while (found := self._saver.find_start(is_fresh=self._is_fresh)) is not None:
+            try:
+                self._go_on_from(found, restore_state(found, self._objects))
+                break
+            except Damaged as damaged:
+                set_aside_broken(found.path, damaged.verdict)
+        self._walk.pass_over(self._settings.skipped_batches)
+        if found is not None:
+            tell(f"resumed from step {self.step} ({found.path})")
+
+    def _go_on_from(self, found: Found, moment: Moment) -> None:
         self._start = found.path
         self.step = self.resumed_from_step = moment.step
         self.values.update(moment.values)
         self._walk.load_tree(moment.position, moment.rng, self._data)
         self._saver.go_on_from(found, self._where())
-        self._walk.pass_over(self._settings.skipped_batches)
-        tell(f"resumed from step {self.step} ({found.path})")
 
     def _finish(self) -> None:
         if self._is_stop_seen and not self._walk.is_complete:

@@ -8,7 +8,7 @@ as pairs of floats, the rest as bytes.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -146,18 +146,50 @@ def _decode_tensor(decoder: Decoder, node: dict[str, Any]) -> Tensor:
 def _load_tensor(decoder: Decoder, node: dict[str, Any]) -> Tensor:
     entry = decoder.file.entries[node["block"]]
     dtype = _parse_dtype(node["dtype"]) if "dtype" in node else _BY_NAME[entry.dtype]
-    tensor = torch.empty(node.get("shape", entry.shape), dtype=dtype, device="meta" if decoder.only_shapes else "cpu")
+    shape = node.get("shape", entry.shape)
     if decoder.only_shapes:
-        return tensor
+        return torch.empty(shape, dtype=dtype, device="meta")
+    place = decoder.places.get(node["block"])
+    tensor: Tensor = torch.empty(shape, dtype=dtype) if place is None else place
     decoder.file.read_into(node["block"], _memory(tensor) if tensor.numel() else memoryview(b""))
-    return _move(tensor, node.get("device")) if decoder.keep_device else tensor
+    if not (decoder.keep_device and "device" in node):
+        return tensor
+    moved = _make_like(tensor, node["device"])
+    if moved is not tensor:
+        decoder.file.when_read(lambda: moved.copy_(tensor))
+    return moved
 
 
-def _move(tensor: Tensor, device: str | None) -> Tensor:
+def _make_like(tensor: Tensor, device: str) -> Tensor:
     try:
-        return tensor if device is None else tensor.to(device)
+        return torch.empty_like(tensor, device=device)
     except (RuntimeError, AssertionError):  # this machine has no such device: torch says it in both ways
         return tensor
+
+
+def find_places(pairs: Iterable[tuple[Any, object]]) -> dict[str, Tensor]:
+    """Of what was saved and the tensor that is to become it: by block, the tensors that its bytes can be read into.
+
+    Never two with the same memory: they would be written at once, and in no order.
+    """
+    places: dict[str, Tensor] = {}
+    storages: set[int] = set()
+    for node, tensor in pairs:
+        if not (isinstance(node, dict) and node.get(KIND) == "torch.Tensor" and isinstance(tensor, Tensor)):
+            continue
+        if _is_plain(tensor) and node["block"] not in places:
+            storage = tensor.untyped_storage().data_ptr()
+            if storage not in storages:
+                places[node["block"]] = tensor
+            storages.add(storage)
+    return places
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Its bytes lie in memory as they lie in a file."""
+    if _find_obstacle(tensor) is not None or tensor.device.type != "cpu" or not tensor.numel():
+        return False
+    return tensor.is_contiguous() and not (tensor.is_conj() or tensor.is_neg())
 
 
 def _parse_dtype(name: str) -> torch.dtype:

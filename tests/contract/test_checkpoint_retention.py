@@ -120,7 +120,7 @@ def test_the_newest_is_read_before_anything_goes(root: Path) -> None:
     with installed(Kernel()) as kernel:
         retain(root, 2)
     first_rename = next(at for at, call in enumerate(kernel.calls) if call.name == "rename")
-    read = {call.path for call in kernel.calls[:first_rename] if call.name == "readv"}
+    read = {call.path for call in kernel.calls[:first_rename] if call.name == "preadv"}
     assert {f"{path}/{name}" for path in paths[1:] for name in ("a.bin", "sub/b.bin")} <= read
 
 
@@ -131,7 +131,7 @@ def test_each_is_read_once_by_a_process_and_again_when_it_was_written_to(root: P
     commit(root, 40)
     with installed(Kernel()) as kernel:
         retain(root, 2)
-    assert not [call for call in kernel.calls if call.name == "readv" and paths[2].name in call.path]
+    assert not [call for call in kernel.calls if call.name == "preadv" and paths[2].name in call.path]
     commit(root, 50)
     data = (paths[2] / "a.bin").read_bytes()
     (paths[2] / "a.bin").write_bytes(b"X" * len(data))
@@ -169,7 +169,7 @@ def test_when_nothing_can_go_nothing_is_read(root: Path) -> None:
     _commit_steps(root, 10, 20)
     with installed(Kernel()) as kernel:
         retain(root, 2)
-    assert not [call for call in kernel.calls if call.name == "readv"]
+    assert not [call for call in kernel.calls if call.name == "preadv"]
 
 
 @pytest.mark.parametrize("error", [errno.EIO, errno.ENOENT, errno.EACCES], ids=errno.errorcode.get)

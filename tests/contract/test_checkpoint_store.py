@@ -250,11 +250,11 @@ def test_one_that_is_deleted_while_it_is_read_is_neither_chosen_nor_rejected(roo
     newest = commit(root, 20).path
 
     class Deleting(Kernel):
-        def readv(self, descriptor: int, buffers: list[memoryview]) -> int:
+        def preadv(self, descriptor: int, buffers: list[memoryview], offset: int) -> int:
             if newest.exists():
                 newest.rename(root / ".trash-000002-0123456789ab")
                 (root / ".trash-000002-0123456789ab" / "a.bin").write_bytes(b"")
-            return super().readv(descriptor, buffers)
+            return super().preadv(descriptor, buffers, offset)
 
     with installed(Deleting()):
         choice = choose_checkpoint(root)

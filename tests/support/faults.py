@@ -35,7 +35,7 @@ Way = Literal[
     "refuse", "lose the answer", "kill before", "kill after", "kill half way", "short", "nothing", "really kill"
 ]
 
-READS = frozenset({"open", "listdir", "scandir", "stat", "lstat", "fstat", "read", "readv", "close"})
+READS = frozenset({"open", "listdir", "scandir", "stat", "lstat", "fstat", "read", "preadv", "close"})
 PACKAGE = "perdured.contract.checkpoint"
 
 
@@ -225,8 +225,8 @@ class Kernel:
     def read(self, descriptor: int, count: int) -> bytes:
         return self._make(Call("read", self._full(descriptor)), lambda: os.read(descriptor, count))
 
-    def readv(self, descriptor: int, buffers: list[memoryview]) -> int:
-        return self._make(Call("readv", self._full(descriptor)), lambda: os.readv(descriptor, buffers))
+    def preadv(self, descriptor: int, buffers: list[memoryview], offset: int) -> int:
+        return self._make(Call("preadv", self._full(descriptor)), lambda: os.preadv(descriptor, buffers, offset))
 
     def urandom(self, count: int) -> bytes:
         """The same in each run, so that equal runs leave equal names."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import shutil
 import warnings
 from collections.abc import Callable
 from contextlib import closing
@@ -14,10 +16,16 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim import lr_scheduler
 
+from perdure.codec import KIND
+from perdure.directory import find_newest, set_aside_broken
 from perdure.errors import CannotRestore
+from perdure.restore import Damaged, restore_state
 from perdure.rng import take_snapshot
-from perdure.safetensors_file import TensorFile
-from perdure.state import STATE, TENSORS, Capture, Moment, capture_state, restore_state
+from perdure.safetensors_file import OnePass, TensorFile
+from perdure.state import STATE, TENSORS, Capture, Moment, Objects, capture_state
+from perdure.tensors import find_places
+from perdured.contract.checkpoint import Facts, FileEntry, commit_checkpoint, verify
+from perdured.contract.checkpoint.chunks import find_wrong_chunk
 from support.trees import freeze
 
 pytestmark = pytest.mark.torch
@@ -27,10 +35,16 @@ def moment(**values: Any) -> Moment:
     return Moment(3, 1, values, take_snapshot(), {"epoch": 1})
 
 
-def write(capture: Capture, folder: Path) -> Path:
-    for name, buffers in capture.files().items():
-        (folder / name).write_bytes(b"".join(buffers))
-    return folder
+def write(capture: Capture, root: Path) -> Path:
+    """The checkpoint. There is one, from now on."""
+    shutil.rmtree(root, ignore_errors=True)
+    return commit_checkpoint(root, 3, capture.files(), Facts(None, None, "run")).path
+
+
+def restore(root: Path, objects: Objects) -> Moment:
+    found = find_newest(root, "run", "", hashes=False)
+    assert found is not None
+    return restore_state(found, objects)
 
 
 def net() -> nn.Sequential:
@@ -80,7 +94,7 @@ def test_every_optimizer_goes_on_as_if_never_broken_off(name: str, tmp_path: Pat
     torch.manual_seed(2)
     other = net()
     its_optimizer = OPTIMIZERS[name](other.parameters())
-    restore_state(tmp_path, {"model": other, "optimizer": its_optimizer})
+    restore(tmp_path, {"model": other, "optimizer": its_optimizer})
     torch.manual_seed(7)
     learn(other, its_optimizer)
     assert freeze(other.state_dict()) == freeze(model.state_dict())
@@ -133,7 +147,7 @@ def test_every_scheduler_goes_on_as_if_never_broken_off(name: str, tmp_path: Pat
         write(capture_state({"optimizer": optimizer, "scheduler": scheduler}, moment()), tmp_path)
         expected = rates(optimizer, scheduler, 6)
         its_optimizer, its_scheduler = make()
-        restore_state(tmp_path, {"optimizer": its_optimizer, "scheduler": its_scheduler})
+        restore(tmp_path, {"optimizer": its_optimizer, "scheduler": its_scheduler})
         assert rates(its_optimizer, its_scheduler, 6) == expected
 
 
@@ -144,17 +158,17 @@ def test_buffers_scaler_and_average_are_in_it(tmp_path: Path) -> None:
     model(torch.randn(4, 3))
     average.update_parameters(model)
     objects: dict[str, Any] = {"model": model, "average": average, "scaler": scaler}
-    write(capture_state(objects, moment()), tmp_path)
+    path = write(capture_state(objects, moment()), tmp_path)
     other: dict[str, Any] = {
         "model": net(),
         "average": torch.optim.swa_utils.AveragedModel(net()),
         "scaler": torch.amp.GradScaler("cpu"),
     }
-    restore_state(tmp_path, other)
+    restore(tmp_path, other)
     assert freeze({k: v.state_dict() for k, v in other.items()}) == freeze(
         {k: v.state_dict() for k, v in objects.items()}
     )
-    assert "model.1.running_mean" in load_file(tmp_path / TENSORS)
+    assert "model.1.running_mean" in load_file(path / TENSORS)
 
 
 class Tied(nn.Module):
@@ -166,12 +180,10 @@ class Tied(nn.Module):
 
 def test_tied_weights_are_written_once_and_stay_tied(tmp_path: Path) -> None:
     model = Tied()
-    write(capture_state({"model": model}, moment()), tmp_path)
-    assert set(load_file(tmp_path / TENSORS)) & {"model.inward.weight", "model.outward.weight"} == {
-        "model.inward.weight"
-    }
+    path = write(capture_state({"model": model}, moment()), tmp_path)
+    assert set(load_file(path / TENSORS)) & {"model.inward.weight", "model.outward.weight"} == {"model.inward.weight"}
     other = Tied()
-    restore_state(tmp_path, {"model": other})
+    restore(tmp_path, {"model": other})
     assert other.inward.weight is other.outward.weight
     assert torch.equal(other.inward.weight, model.inward.weight)
 
@@ -190,7 +202,7 @@ def test_extra_state_of_a_module_comes_along(tmp_path: Path) -> None:
     model, other = Extra(), Extra()
     model.extra = {"seen": 3}
     write(capture_state({"model": model}, moment()), tmp_path)
-    restore_state(tmp_path, {"model": other})
+    restore(tmp_path, {"model": other})
     assert other.extra == {"seen": 3}
 
 
@@ -199,7 +211,7 @@ def test_the_resumed_model_holds_no_gradient_of_before(tmp_path: Path) -> None:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     write(capture_state({"model": model, "optimizer": optimizer}, moment()), tmp_path)
     model(torch.randn(4, 3)).sum().backward()
-    restore_state(tmp_path, {"model": model, "optimizer": optimizer})
+    restore(tmp_path, {"model": model, "optimizer": optimizer})
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
@@ -208,14 +220,14 @@ def test_parameters_stay_the_same_objects(tmp_path: Path) -> None:
     model = net()
     write(capture_state({"model": model}, moment()), tmp_path)
     before = [(id(p), p.data_ptr()) for p in model.parameters()]
-    restore_state(tmp_path, {"model": model})
+    restore(tmp_path, {"model": model})
     assert [(id(p), p.data_ptr()) for p in model.parameters()] == before
 
 
 def test_the_moment_comes_back(tmp_path: Path) -> None:
     written = moment(best=0.5, table=torch.arange(3))
     write(capture_state({}, written), tmp_path)
-    assert freeze(restore_state(tmp_path, {})._asdict()) == freeze(written._asdict())
+    assert freeze(restore(tmp_path, {})._asdict()) == freeze(written._asdict())
 
 
 @pytest.mark.parametrize(
@@ -233,7 +245,7 @@ def test_a_model_that_does_not_fit_is_left_as_it_was(other: nn.Module, says: str
     first, before = net(), freeze(other.state_dict())
     first_before = freeze(first.state_dict())
     with pytest.raises(CannotRestore, match=says) as refused:
-        restore_state(tmp_path, {"first": first, "model": other})
+        restore(tmp_path, {"first": first, "model": other})
     assert "does not fit model" in refused.value.what
     assert "Build model as it was" in refused.value.todo
     assert (freeze(other.state_dict()), freeze(first.state_dict())) == (before, first_before), "nothing was loaded"
@@ -244,26 +256,134 @@ def test_an_optimizer_of_other_parameters_is_refused(tmp_path: Path) -> None:
     write(capture_state({"optimizer": torch.optim.SGD(net().parameters())}, moment()), tmp_path)
     other = torch.optim.SGD(nn.Linear(2, 2).parameters())
     with pytest.raises(CannotRestore, match=r"\[6\] parameters there and \[2\] here"):
-        restore_state(tmp_path, {"optimizer": other})
+        restore(tmp_path, {"optimizer": other})
 
 
 def test_comparing_reads_no_tensor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(capture_state({"model": net()}, moment()), tmp_path)
     read: list[str] = []
-    monkeypatch.setattr(TensorFile, "read_into", lambda self, name, target: read.append(name))
+    monkeypatch.setattr(OnePass, "read_into", lambda self, name, target: read.append(name))
     with pytest.raises(CannotRestore):
-        restore_state(tmp_path, {"model": nn.Linear(1, 1)})
+        restore(tmp_path, {"model": nn.Linear(1, 1)})
     assert read == []
+
+
+# One pass --------------------------------------------------------------------------------------------------------
+
+
+def test_a_module_is_read_into_itself_and_an_optimizer_keeps_what_was_read(tmp_path: Path) -> None:
+    """No second copy of the state: what is read is where it stays."""
+    model = net()
+    optimizer = torch.optim.AdamW(model.parameters())
+    learn(model, optimizer)
+    write(capture_state({"model": model, "optimizer": optimizer}, moment()), tmp_path)
+    other = net()
+    its_optimizer = torch.optim.AdamW(other.parameters())
+    targets: list[int] = []
+
+    def remember(descriptor: int, file: FileEntry, chunk_size: int, wanted: Any) -> int | None:
+        wanted = list(wanted)
+        targets.extend(ctypes.addressof(ctypes.c_char.from_buffer(each.memory)) for each in wanted if each.memory)
+        return find_wrong_chunk(descriptor, file, chunk_size, wanted)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(verify, "find_wrong_chunk", remember)
+        restore(tmp_path, {"model": other, "optimizer": its_optimizer})
+    kept = [t for state in its_optimizer.state.values() for name, t in state.items() if name != "step"]
+    assert {t.data_ptr() for t in [*other.state_dict().values(), *kept]} <= set(targets)
+
+
+class Alike(nn.Module):
+    """Two names for two tensors, or for one."""
+
+    def __init__(self, *, is_tied: bool) -> None:
+        super().__init__()
+        self.a = nn.Parameter(torch.randn(6))
+        self.b = self.a if is_tied else nn.Parameter(torch.randn(6))
+
+
+def test_what_was_two_and_is_one_becomes_the_last_as_load_state_dict_does(tmp_path: Path) -> None:
+    two, one = Alike(is_tied=False), Alike(is_tied=True)
+    write(capture_state({"model": two}, moment()), tmp_path)
+    restore(tmp_path, {"model": one})
+    assert torch.equal(one.a, two.b)
+
+
+def test_what_was_one_and_is_two_becomes_the_same_twice(tmp_path: Path) -> None:
+    one, two = Alike(is_tied=True), Alike(is_tied=False)
+    write(capture_state({"model": one}, moment()), tmp_path)
+    restore(tmp_path, {"model": two})
+    assert torch.equal(two.a, one.a)
+    assert torch.equal(two.b, one.a)
+    assert two.a.data_ptr() != two.b.data_ptr()
+
+
+def test_views_of_one_memory_are_not_written_to_at_once() -> None:
+    whole = torch.zeros(8)
+    nodes = [{KIND: "torch.Tensor", "block": name} for name in "abc"]
+    places = find_places(zip(nodes, [whole[:6], whole[2:], torch.zeros(2, 3).t()], strict=True))
+    assert list(places) == ["a"], "the second shares its memory, the third is laid out otherwise"
+
+
+class Box:
+    """Keeps what it is given, as it is given it."""
+
+    def __init__(self, **state: Any) -> None:
+        self.state = state
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.state = state
+
+
+def test_two_objects_that_shared_memory_come_back_with_their_own(tmp_path: Path) -> None:
+    model = nn.Linear(2, 2)
+    write(capture_state({"model": model, "box": Box(copy=model.weight.detach())}, moment()), tmp_path)
+    other, box = nn.Linear(2, 2), Box()
+    restore(tmp_path, {"model": other, "box": box})
+    assert torch.equal(box.state["copy"], model.weight)
+    assert torch.equal(other.weight, model.weight)
+    assert box.state["copy"].data_ptr() != other.weight.data_ptr()
+
+
+@pytest.mark.parametrize("name", [STATE, TENSORS])
+def test_no_flipped_bit_is_loaded_or_taken_for_something_else(name: str, tmp_path: Path) -> None:
+    """Wherever it is, in a header too: Damaged, and nobody's load_state_dict was called."""
+    path = write(capture_state({"box": Box(a=torch.arange(5), n=7)}, moment(best=1)), tmp_path)
+    data = (path / name).read_bytes()
+    for at in range(len(data)):
+        box = Box()
+        (path / name).write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+        with pytest.raises(Damaged, match="has other bytes than were written"):
+            restore(tmp_path, {"box": box})
+        assert box.state == {}, at
+
+
+def test_a_broken_one_that_left_garbage_is_overwritten_by_the_one_before(tmp_path: Path) -> None:
+    model = net()
+    write(capture_state({"model": model}, moment()), tmp_path)
+    newer = commit_checkpoint(tmp_path, 9, capture_state({"model": net()}, moment()).files(), Facts(None, None, "run"))
+    data = bytearray((newer.path / TENSORS).read_bytes())
+    data[-1] ^= 1
+    (newer.path / TENSORS).write_bytes(data)
+    other = net()
+    with pytest.raises(Damaged) as damaged:
+        restore(tmp_path, {"model": other})
+    set_aside_broken(newer.path, damaged.value.verdict)
+    restore(tmp_path, {"model": other})
+    assert freeze(other.state_dict()) == freeze(model.state_dict())
 
 
 def test_the_state_is_readable_without_perdure(tmp_path: Path) -> None:
     import json
 
     model = net()
-    write(capture_state({"model": model}, moment(best=0.25)), tmp_path)
-    tree = json.loads((tmp_path / STATE).read_text())
+    path = write(capture_state({"model": model}, moment(best=0.25)), tmp_path)
+    tree = json.loads((path / STATE).read_text())
     assert (tree["step"], tree["epoch"], tree["values"]) == (3, 1, {"best": 0.25})
-    tensors = load_file(tmp_path / TENSORS)
+    tensors = load_file(path / TENSORS)
     assert all(torch.equal(tensors[f"model.{name}"], tensor) for name, tensor in model.state_dict().items())
-    with closing(TensorFile(tmp_path / TENSORS)) as file:
+    with closing(TensorFile(path / TENSORS)) as file:
         assert set(file.entries) == set(tensors)

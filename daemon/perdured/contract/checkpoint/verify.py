@@ -18,11 +18,11 @@ import hashlib
 import os
 import re
 import stat
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from perdured.contract.checkpoint.chunks import Target, find_wrong_chunk
 from perdured.contract.checkpoint.layout import COMMIT, MANIFEST, CheckpointName, parse_name
 from perdured.contract.checkpoint.manifest import (
     MAX_BYTES,
@@ -36,8 +36,6 @@ from perdured.contract.checkpoint.manifest import (
 )
 from perdured.contract.durable import read_regular
 
-PIECE_SIZE = 1 << 20
-"""Bytes read and checksummed at a time: small enough to be in the cache for the second of the two."""
 _MAX_COMMIT_BYTES = 4096
 _MAX_PROBLEMS = 20
 _SHOWN_PROBLEMS = 3
@@ -106,6 +104,16 @@ def load_verdict(path: Path) -> Verdict:
     return _verify(path, 0)
 
 
+def read_file(path: Path, manifest: Manifest, file: FileEntry, targets: Iterable[Target]) -> Verdict:
+    """Level 2 of that file, which is read into the targets in the same pass. They hold garbage if it is not valid."""
+    try:
+        with _opened(path.name, os.fspath(path), os.O_DIRECTORY) as directory:
+            problems = list(_read(directory, file, manifest.chunk_size, targets))
+    except _Wrong as wrong:
+        problems = [wrong.problem]
+    return Verdict(manifest, tuple(problems))
+
+
 def _verify(path: Path, level: int) -> Verdict:
     manifest: Manifest | None = None
     try:
@@ -126,7 +134,7 @@ def _verify(path: Path, level: int) -> Verdict:
 
 def _load_manifest(directory: int, name: CheckpointName | None) -> Manifest:
     expected, seq = _load_commit(directory)
-    data = _read(directory, MANIFEST, MAX_BYTES)
+    data = _read_small(directory, MANIFEST, MAX_BYTES)
     if hashlib.sha256(data).hexdigest() != expected:
         raise _Wrong(MANIFEST, "is not the one that COMMIT was written for")
     try:
@@ -142,7 +150,7 @@ def _load_manifest(directory: int, name: CheckpointName | None) -> Manifest:
 
 def _load_commit(directory: int) -> tuple[str, int]:
     """The manifest's hash, and the sequence number."""
-    data = _read(directory, COMMIT, _MAX_COMMIT_BYTES)
+    data = _read_small(directory, COMMIT, _MAX_COMMIT_BYTES)
     if not data.endswith(b"\n"):
         raise _Wrong(COMMIT, "is cut short: its newline is missing")
     try:
@@ -155,7 +163,7 @@ def _load_commit(directory: int) -> tuple[str, int]:
     return digest, seq
 
 
-def _read(directory: int, name: str, limit: int) -> bytes:
+def _read_small(directory: int, name: str, limit: int) -> bytes:
     with _opened(name, name, 0, directory) as descriptor:
         try:
             return read_regular(descriptor, limit)
@@ -217,35 +225,28 @@ def _kind(status: os.stat_result) -> str:
 
 
 def _check_hashes(directory: int, manifest: Manifest) -> Iterator[Problem]:
-    buffer = bytearray(PIECE_SIZE)
     for file in manifest.files:
-        try:
-            with _opened_below(directory, file.name) as descriptor:
-                _check_chunks(descriptor, file, manifest.chunk_size, memoryview(buffer))
-        except _Wrong as wrong:
-            yield wrong.problem
-        except OSError as error:
-            yield _describe(file.name, error)
+        yield from _read(directory, file, manifest.chunk_size, ())
 
 
-def _check_chunks(descriptor: int, file: FileEntry, chunk_size: int, buffer: memoryview) -> None:
+def _read(directory: int, file: FileEntry, chunk_size: int, targets: Iterable[Target]) -> Iterator[Problem]:
+    try:
+        with _opened_below(directory, file.name) as descriptor:
+            _check_chunks(descriptor, file, chunk_size, targets)
+    except _Wrong as wrong:
+        yield wrong.problem
+    except OSError as error:
+        yield _describe(file.name, error)
+
+
+def _check_chunks(descriptor: int, file: FileEntry, chunk_size: int, targets: Iterable[Target]) -> None:
     """Raises at the first wrong chunk."""
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode) or status.st_size != file.length:
         raise _Wrong(file.name, "changed while it was being verified")
-    for number, expected in enumerate(file.checksums):
-        start = number * chunk_size
-        if _checksum(descriptor, min(chunk_size, file.length - start), buffer) != expected:
-            raise _Wrong(file.name, f"has other bytes than were written: chunk {number}, at byte {start}")
-
-
-def _checksum(descriptor: int, length: int, buffer: memoryview) -> str:
-    """Of the next `length` bytes, or of what is left of the file."""
-    crc = 0
-    while length > 0 and (count := os.readv(descriptor, [buffer[: min(length, len(buffer))]])):
-        crc = zlib.crc32(buffer[:count], crc)
-        length -= count
-    return f"{crc:08x}" if length == 0 else "ends early"
+    number = find_wrong_chunk(descriptor, file, chunk_size, targets)
+    if number is not None:
+        raise _Wrong(file.name, f"has other bytes than were written: chunk {number}, at byte {number * chunk_size}")
 
 
 # Opening and saying ----------------------------------------------------------------------------------------------
