@@ -105,17 +105,21 @@ def read_asked_job(context: click.Context, asked: Mapping[str, object]) -> Asked
     command = context.meta.get(_COMMAND)
     options = {key: _checked_option(key, value) for key, value in asked.items() if key != "spec" and _is_given(value)}
     spec = asked["spec"]
-    env = _capture_environment()
     if isinstance(spec, Path):
         if _interpreter_of(spec.name):
             todo = _did_you_mean(context, [str(spec)])
             raise BadUsage(f"{spec} is a script, not a spec.", "A spec is a TOML file.", todo)
         _refuse_mixture(spec, command, options)
-        return AskedJob(_read_spec(spec), _checked_workdir(spec.parent.resolve()), env)
+        return read_spec_file(spec)
     if not command:
         verb = context.command_path
         raise BadUsage("Nothing to run.", "There is neither a SPEC nor a command.", f"{verb} SPEC, or: {verb} -- CMD …")
-    return AskedJob(build_spec(options, command), _checked_workdir(Path.cwd()), env)
+    return AskedJob(build_spec(options, command), _checked_workdir(Path.cwd()), _capture_environment())
+
+
+def read_spec_file(path: Path) -> AskedJob:
+    """The job of a spec's file in the environment of this process; raises BadUsage where it cannot be read."""
+    return AskedJob(_read_spec(path), _checked_workdir(path.parent.resolve()), _capture_environment())
 
 
 def build_spec(options: Mapping[str, object], command: Sequence[str]) -> str:

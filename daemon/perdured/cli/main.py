@@ -46,6 +46,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "export": "Write a checkpoint as a plain .pth or .safetensors.",
     },
     "More": {
+        "doctor": "Tell what this machine gives before it is taken away.",
         "completion": "Print the completion script for a shell.",
     },
 }
