@@ -6,6 +6,8 @@ Every contender supervises the same script at the same time and they are killed 
 a while (`LIFE`) when it dies, which supervisor asks for before it counts a start as a success. The time ends with the
 first line of the new process (`job_stdlib.py`, a bare interpreter), or with its first optimizer step (`job_torch.py`).
 
+With a standby, a kill waits until one stands ready, as it does in a training that runs for longer than a start takes.
+
 Perdure makes an attempt that saved nothing new wait before the next one, as does anybody who fears a crash loop; after
 progress it does not. So the script commits one small checkpoint in each attempt, under Perdure alone.
 """
@@ -46,14 +48,22 @@ BARE = (PYTHON, "-I", "-S", str(HERE / "job_stdlib.py"))
 TRAINING = (PYTHON, str(HERE / "job_torch.py"))
 LOOP = "shell loop"
 
-Supervise = Callable[[Path, Sequence[str]], AbstractContextManager[object]]
+Settle = Callable[[], object]
+"""Returns when all is as it is most of the time."""
+Supervise = Callable[[Path, Sequence[str]], AbstractContextManager[Settle]]
+WITHOUT = "[standby]\nenabled = false\n"
 
 
-def measure_restart(name: str, stamps: Path) -> dict[str, float]:
+def at_once() -> None:
+    """There is nothing to wait for but the life of the process."""
+
+
+def measure_restart(name: str, stamps: Path, settle: Settle) -> dict[str, float]:
     """Kills the process that stamped last; the seconds until the time in the next one's stamp."""
     seen = wait_for(partial(read_stamps, stamps), "the first start")
     pid, started_at = seen[-1]
     time.sleep(max(0.0, started_at + LIFE - read_clock()))
+    settle()
     killed_at = read_clock()
     os.kill(pid, signal.SIGKILL)
     after = wait_for(lambda: read_stamps(stamps)[len(seen) :], f"a new process after {pid}")
@@ -64,41 +74,53 @@ def measure_restart(name: str, stamps: Path) -> dict[str, float]:
 
 
 @contextmanager
-def under_daemon(workdir: Path, command: Sequence[str]) -> Iterator[object]:
+def under_daemon(workdir: Path, command: Sequence[str]) -> Iterator[Settle]:
     with private_daemon() as daemon:
-        daemon.submit(workdir, command)
-        yield daemon
+        daemon.submit(workdir, command, WITHOUT)
+        yield at_once
 
 
 @contextmanager
-def under_run(workdir: Path, command: Sequence[str]) -> Iterator[object]:
-    (workdir / "job.toml").write_text(format_spec(command, '[stop]\ngrace = "1s"\n'))
-    with background([PERDURE, "run", "job.toml"], workdir) as pid:
-        yield pid
+def under_daemon_with_standby(workdir: Path, command: Sequence[str]) -> Iterator[Settle]:
+    with private_daemon() as daemon:
+        job = daemon.submit(workdir, command)
+
+        def is_ready() -> bool:
+            standby = daemon.client.show(job)["standby"]
+            return standby is not None and standby["state"] == "ready"
+
+        yield partial(wait_for, is_ready, "the standby", pause=0.1)
 
 
 @contextmanager
-def under_loop(workdir: Path, command: Sequence[str]) -> Iterator[object]:
-    with background(["sh", "-c", 'while true; do "$@"; done', "sh", *command], workdir) as pid:
-        yield pid
+def under_run(workdir: Path, command: Sequence[str]) -> Iterator[Settle]:
+    (workdir / "job.toml").write_text(format_spec(command, '[stop]\ngrace = "1s"\n' + WITHOUT))
+    with background([PERDURE, "run", "job.toml"], workdir):
+        yield at_once
 
 
 @contextmanager
-def under_supervisor(program: str, workdir: Path, command: Sequence[str]) -> Iterator[object]:
+def under_loop(workdir: Path, command: Sequence[str]) -> Iterator[Settle]:
+    with background(["sh", "-c", 'while true; do "$@"; done', "sh", *command], workdir):
+        yield at_once
+
+
+@contextmanager
+def under_supervisor(program: str, workdir: Path, command: Sequence[str]) -> Iterator[Settle]:
     (workdir / "supervisord.conf").write_text(
         "[supervisord]\nnodaemon=true\nlogfile=supervisord.log\npidfile=supervisord.pid\n"
         f"[program:job]\ncommand={' '.join(command)}\nautorestart=true\nstdout_logfile=job.log\n"
     )
-    with background([program, "-c", "supervisord.conf"], workdir) as pid:
-        yield pid
+    with background([program, "-c", "supervisord.conf"], workdir):
+        yield at_once
 
 
 @contextmanager
-def under_torchrun(options: Sequence[str], workdir: Path, command: Sequence[str]) -> Iterator[object]:
+def under_torchrun(options: Sequence[str], workdir: Path, command: Sequence[str]) -> Iterator[Settle]:
     torchrun = [PYTHON, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=1"]
     whole = [*torchrun, "--max-restarts=1000", *options, "--no-python", *command]
-    with background(whole, workdir, {"OMP_NUM_THREADS": "1"}) as pid:
-        yield pid
+    with background(whole, workdir, {"OMP_NUM_THREADS": "1"}):
+        yield at_once
 
 
 def compare_restarts(title: str, command: Sequence[str], contenders: Mapping[str, Supervise], rounds: int) -> None:
@@ -108,8 +130,8 @@ def compare_restarts(title: str, command: Sequence[str], contenders: Mapping[str
             workdir = root / str(number)
             workdir.mkdir()
             stamps = workdir / "stamps"
-            running.enter_context(supervise(workdir, [*command, str(stamps)]))
-            turns.append(partial(measure_restart, name, stamps))
+            settle = running.enter_context(supervise(workdir, [*command, str(stamps)]))
+            turns.append(partial(measure_restart, name, stamps, settle))
         results = take_turns(turns, rounds)
     rows = compare(results, LOOP, 1000)
     print_table(title, ["supervised by", "ms", "times the shell loop"], rows)
@@ -132,7 +154,12 @@ def main() -> None:
     compare_restarts(
         "SIGKILL → first optimizer step of a tiny torch model",
         TRAINING,
-        {"Perdure": under_daemon, LOOP: under_loop, "torchrun": torchrun["torchrun"]},
+        {
+            "Perdure, with a standby": under_daemon_with_standby,
+            "Perdure, without": under_daemon,
+            LOOP: under_loop,
+            "torchrun": torchrun["torchrun"],
+        },
         TRAINING_ROUNDS,
     )
 

@@ -76,6 +76,14 @@ class PaceView(View):
     """The share of the time that saving costs, 0 to 1."""
 
 
+class StandbyView(View):
+    """The next attempt's process, started early."""
+
+    state: str
+    """"none", "preparing" or "ready"."""
+    why: str
+
+
 class RemoteTroubleView(View):
     what: str
     why: str
@@ -130,6 +138,8 @@ class JobView(View):
     waiting_for: str | None
     waiting_until: str | None
     """When it goes on, or looks again, by itself; null unless it is waiting."""
+    standby: StandbyView | None = None
+    """null as long as nobody has looked."""
     pace: PaceView | None = None
     """null as long as nothing was saved."""
 
@@ -195,6 +205,7 @@ def describe_job(record: JobRecord, seen: Observation, place: Place, now: float)
         log=place.log,
         waiting_for=record.phase.what_for if isinstance(record.phase, Waiting) else None,
         waiting_until=format_time(record.phase.until) if isinstance(record.phase, Waiting) else None,
+        standby=StandbyView(**seen.standby._asdict()) if seen.standby is not None else None,
         pace=describe_pace(seen.pace or record.pace),
     )
 

@@ -67,6 +67,11 @@ class Remote(TypedDict):
     retry_at: str | None
 
 
+class Standby(TypedDict):
+    state: str
+    why: str
+
+
 class Job(TypedDict):
     schema: int
     id: str
@@ -89,6 +94,7 @@ class Job(TypedDict):
     log: str | None
     waiting_for: str | None
     waiting_until: str | None
+    standby: Standby | None
     pace: Pace | None
 
 

@@ -27,6 +27,7 @@ from perdure.directory import Found
 from perdure.errors import Misuse, SaveFailed, tell
 from perdure.files import replace_by_link
 from perdure.health import Health
+from perdure.imports import record_imports
 from perdure.settings import load_keep
 from perdure.signals import StopFlag
 from perdured.contract import environment, exits, messages
@@ -195,6 +196,7 @@ class _Supervisor:
     def __init__(self) -> None:
         self._channel: Channel = open_channel()
         self._stop = StopFlag((signal.SIGTERM,))
+        self._is_recorded = False
         if self._channel.is_open and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             self._stop.install()
 
@@ -205,6 +207,9 @@ class _Supervisor:
     def confirm(self, step: int, path: Path) -> None:
         """Exits with status 75 if the job is to stop."""
         self._channel.send({"type": messages.CHECKPOINT, "step": step, "path": str(path)})
+        if self._channel.is_open and not self._is_recorded:
+            self._is_recorded = True
+            record_imports()
         if self._stop.signal is not None:
             tell(f"stopped by {self._stop.signal.name} at step {step}; run the same command to go on")
             raise SystemExit(exits.RUN_AGAIN)

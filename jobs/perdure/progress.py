@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from perdure.channel import Channel
+from perdure.imports import record_imports
 from perdured.contract import messages
 
 _INTERVAL = 0.1  # seconds
@@ -27,6 +28,7 @@ class Progress:
         self._noted: tuple[int, Any, int | None, Mapping[str, Any]] | None = None
         self._told_at = -math.inf
         self._phase_told_at = -math.inf
+        self._unrecorded = {"step", "save"}
 
     def note(self, step: int, loss: Any, total: int | None, metrics: Mapping[str, Any]) -> None:
         self._noted = (step, loss, total, metrics)
@@ -39,6 +41,7 @@ class Progress:
             return
         (step, loss, total, metrics), self._noted = self._noted, None
         self._told_at = time.monotonic()
+        self._record("step")
         numbers = _finite({"loss": loss})
         message: dict[str, object] = {"type": messages.PROGRESS, "step": step, "at": self._told_at, **numbers}
         if loss is not None and not numbers:
@@ -63,6 +66,13 @@ class Progress:
 
     def tell_saved(self, step: int, path: Path) -> None:
         self._channel.send({"type": messages.CHECKPOINT, "step": step, "path": str(path)})
+        self._record("save")
+
+    def _record(self, after: str) -> None:
+        """For the standby: after the first step, and after the first save, which imports more."""
+        if after in self._unrecorded and self._channel.is_open:
+            self._unrecorded.discard(after)
+            record_imports()
 
 
 def _finite(numbers: Mapping[str, Any]) -> dict[str, float]:

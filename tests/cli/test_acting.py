@@ -181,11 +181,10 @@ def test_submit_prints_the_id_alone(
 def test_a_key_without_effect_is_told_at_submit(perdure: Perdure, tmp_path: Path) -> None:
     """Never silently ignored: whoever wrote it would rely on it."""
     spec = tmp_path / "job.toml"
-    spec.write_text('command = ["true"]\n[resources]\ngpus = 1\n[standby]\nenabled = true\n')
+    spec.write_text('command = ["true"]\n[resources]\ngpus = 1\n')
     status, out, err = perdure("submit", str(spec))
     assert (status, out) == (0, "job00001\n")
     assert "perdure: without effect: resources.gpus: " in err
-    assert "perdure: without effect: standby: " in err
     assert "without effect" not in perdure("submit", "--", "true")[2]
 
 

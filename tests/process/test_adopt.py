@@ -38,6 +38,7 @@ from perdured.remote.tier import RemoteTier
 from perdured.state.paths import StateDir
 from perdured.state.registry import Registry
 from perdured.supervise.effects import Effects, Reach
+from perdured.supervise.standbys import Standbys
 from support.disk_jobs import make_job
 from support.processes import (
     Daemon,
@@ -243,7 +244,8 @@ def test_an_orphan_is_asked_to_end_once(directory: Path, tmp_path: Path) -> None
 
     async def ask() -> None:
         tier = RemoteTier(lambda *_: None, time.time)
-        effects = Effects(Reach(state, registry, Disks(), tier), lambda *_: None, time.time, lambda _: {})
+        reach = Reach(state, registry, Disks(), tier, Standbys(state, time.time))
+        effects = Effects(reach, lambda *_: None, time.time, lambda _: {})
         for _ in range(3):
             await effects.perform(job, Stop(attempt=1, reason="stop", grace=1.0))
             await asyncio.to_thread(wait_for_output, directory, 2)

@@ -191,7 +191,7 @@ def _find_children() -> set[int]:
 
 def test_a_daemon_that_dies_before_go_leaves_nothing(directory: Path) -> None:
     async def begin() -> None:
-        _save_want(make_script(directory, "say('ran')"))
+        _save_want(make_script(directory, "say('ran')"), os.urandom(16).hex())
         _spawn(directory).close()
 
     run(begin())
@@ -211,7 +211,7 @@ def test_what_never_ran_can_be_started_in_the_same_place(directory: Path) -> Non
 
 def test_a_daemon_that_dies_after_go_leaves_a_running_attempt(directory: Path) -> None:
     async def begin() -> None:
-        _save_want(make_script(directory, "say('ran')", "stay()"))
+        _save_want(make_script(directory, "say('ran')", "stay()"), os.urandom(16).hex())
         start = _spawn(directory)
         start.sendall(channel.GO.encode())
         start.close()
@@ -228,7 +228,7 @@ def test_a_daemon_that_dies_after_go_leaves_a_running_attempt(directory: Path) -
 
 def test_a_signal_before_go_ends_the_keeper_and_starts_nothing(directory: Path) -> None:
     async def begin() -> None:
-        _save_want(make_script(directory, "say('ran')"))
+        _save_want(make_script(directory, "say('ran')"), os.urandom(16).hex())
         start, keeper = _spawn_known(directory)
         os.kill(keeper, signal.SIGTERM)
         await asyncio.to_thread(wait_until, lambda: not is_alive(keeper))
@@ -272,7 +272,7 @@ def test_a_keeper_that_dies_before_its_record_is_durable_takes_the_command_along
 
 def test_where_the_record_cannot_be_saved_nothing_runs(directory: Path) -> None:
     async def begin() -> bytes:
-        _save_want(make_script(directory, "say('ran')"))
+        _save_want(make_script(directory, "say('ran')"), os.urandom(16).hex())
         start, keeper = _spawn_known(directory)
         resource.prlimit(keeper, resource.RLIMIT_FSIZE, (0, 0))
         start.sendall(channel.GO.encode())

@@ -35,9 +35,9 @@ def wait_until(is_true: Callable[[], object], what: str = "", ceiling: float = C
         time.sleep(0.002)
 
 
-def run(coroutine: Coroutine[object, object, T]) -> T:
+def run(coroutine: Coroutine[object, object, T], ceiling: float = CEILING) -> T:
     async def bounded() -> T:
-        return await asyncio.wait_for(coroutine, CEILING)
+        return await asyncio.wait_for(coroutine, ceiling)
 
     return asyncio.run(bounded())
 
@@ -88,9 +88,9 @@ def is_alive(pid: int) -> bool:
     return process is not None and process.is_alive
 
 
-def wait_for_end(directory: Path) -> Exit:
+def wait_for_end(directory: Path, ceiling: float = CEILING) -> Exit:
     """How the attempt ended, once its keeper has let go."""
-    wait_until(lambda: not is_locked(directory / records.LOCK), "the keeper lets go")
+    wait_until(lambda: not is_locked(directory / records.LOCK), "the keeper lets go", ceiling)
     seen = observe_attempt(directory)
     assert isinstance(seen, Ended), seen
     return seen.exit

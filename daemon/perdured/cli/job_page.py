@@ -6,7 +6,7 @@ import signal
 from collections.abc import Sequence
 
 from perdured.core.units import human_duration, human_size
-from perdured.wire import Attempt, Job, Pace, Remote
+from perdured.wire import Attempt, Job, Pace, Remote, Standby
 
 from .text import (
     DIM,
@@ -84,6 +84,7 @@ def _places(job: Job, now: float) -> dict[str, str]:
         if newest
         else f"none yet in {job['checkpoint_dir']}",
         "saves": say_pace(job["pace"]) if job["pace"] else "",
+        "standby": _say_standby(job["standby"]) if job["standby"] and job["ended_at"] is None else "",
         "remote": _say_remote(job["remote"], now) if job["remote"] else "",
         "goodput": goodput,
         "submitted": f"{format_date(submitted)} ({format_age(submitted, now)})",
@@ -103,6 +104,11 @@ def say_pace(pace: Pace) -> str:
         costs = f"a crash costs about {failure}" + (f", the loss of the machine about {loss}" if loss else "")
     share = "" if pace["overhead"] is None else f"overhead {_say_share(pace['overhead'])}"
     return "; ".join(part for part in (often, costs, share) if part)
+
+
+def _say_standby(standby: Standby) -> str:
+    state = standby["state"] if standby["state"] != "none" else "none yet"
+    return clean(f"{state}: {standby['why']}")
 
 
 def _say_share(share: float) -> str:

@@ -23,6 +23,9 @@ SKIP_BATCHES = "PERDURE_SKIP_BATCHES"
 # Marks every process of an attempt, so that what is left of one whose keeper is gone can be told from strangers.
 ATTEMPT_NONCE = "PERDURE_ATTEMPT_NONCE"
 
+# In a standby: the descriptor of the gate at which it waits (`perdure.standby.gate`). No program sees it.
+STANDBY = "PERDURE_STANDBY"
+
 ATTEMPT_VARIABLES = (
     JOB_ID,
     ATTEMPT,
@@ -39,6 +42,7 @@ ATTEMPT_VARIABLES = (
     CHECKPOINT_PAST,
     SKIP_BATCHES,
     ATTEMPT_NONCE,
+    STANDBY,
 )
 
 SOCKET_PATH = "PERDURE_SOCKET_PATH"

@@ -22,6 +22,7 @@ from perdured.core.ends.cause import Cause
 from perdured.core.ends.evidence import Evidence
 
 from .pulse import Pulse, Unhealthy, Watch, WatchKind
+from .standby import StandbyWord
 from .value import Value
 
 
@@ -159,3 +160,5 @@ class Observation(Value):
     ground: GroundSeen | None = None
     """The last probe; None before the first of this life of the daemon."""
     vitals: Vitals = Vitals()
+    standby: StandbyWord | None = None
+    """For people: no decision about the job rests on it."""

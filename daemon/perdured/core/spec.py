@@ -271,8 +271,6 @@ def list_unserved(spec: Spec) -> list[str]:
         "resources.gpus: GPUs are not assigned yet; set CUDA_VISIBLE_DEVICES in `env`": spec.resources.gpus,
         "resources.memory: memory is not limited yet": spec.resources.memory,
         'ranks: only one process is started; use command = ["torchrun", …]': (ranks.per_node, ranks.nodes) != (1, "1"),
-        "standby: the next attempt is not started ahead yet": "standby" in spec.model_fields_set
-        and spec.standby.enabled,
         "notify.urls: no notifications are sent yet": spec.notify.urls,
     }
     return [text for text, is_asked in asked.items() if is_asked]

@@ -1,4 +1,4 @@
-"""`python -I -S …/perdured/keeper/__main__.py DIRECTORY`: how the daemon starts a keeper."""
+"""`python -I -S …/perdured/keeper/__main__.py DIRECTORY [standby]`: how the daemon starts a keeper."""
 
 from __future__ import annotations
 
@@ -11,4 +11,4 @@ if __name__ == "__main__":
     from perdured.keeper.main import main
 
     # All is told and let go of; to take the interpreter apart would only delay the next attempt, which waits for this.
-    os._exit(main(sys.argv[1]))
+    os._exit(main(sys.argv[1], stands_by=sys.argv[2:] == ["standby"]))

@@ -7,6 +7,8 @@
                       taken <text>          another keeper holds the checkpoint directory; nothing was started
                       failed <text>         nothing was started; the keeper ends
 
+One that stands by has a word or two before these (`standby.py`).
+
 The end of the channel is a word too: the other side is dead. For the keeper, before `go`, that is the end.
 """
 
@@ -22,6 +24,10 @@ STARTED = "started"
 NOT_STARTED = "not_started"
 TAKEN = "taken"
 FAILED = "failed"
+STANDING = "standing"
+TAKE = "take"
+
+_LONGEST_WORD = 8192
 
 
 class Channel:
@@ -47,6 +53,16 @@ class Channel:
             return wakeup not in ready and self._socket.recv(len(GO)) == GO.encode()
         except OSError:
             return False
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def hear(self) -> str:
+        """The next word of the daemon, which says one at a time; empty when it has gone."""
+        try:
+            return self._socket.recv(_LONGEST_WORD).decode(errors="surrogateescape").strip()
+        except OSError:
+            return ""
 
     def close(self) -> None:
         self._socket.close()

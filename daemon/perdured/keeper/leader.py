@@ -80,7 +80,7 @@ def _become_leader(want: Want, output: int, oom_score: str | None, gate: int, er
     """The child's whole life up to the command. It must never return into the keeper's code."""
     stage = "exec"
     try:
-        _forget_keeper(output, oom_score)
+        forget_keeper(output, oom_score)
         if os.read(gate, 1) != _GO:
             os._exit(0)
         stage = "workdir"
@@ -95,7 +95,7 @@ def _become_leader(want: Want, output: int, oom_score: str | None, gate: int, er
         os._exit(_EXEC_FAILED)
 
 
-def _forget_keeper(output: int, oom_score: str | None) -> None:
+def forget_keeper(output: int, oom_score: str | None) -> None:
     """Own session, signals as in a fresh process, and no descriptor but the three; all others are close-on-exec."""
     os.setsid()
     signal.set_wakeup_fd(-1)

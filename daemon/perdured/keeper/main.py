@@ -45,6 +45,10 @@ the locks.
 Whatever was observed, `start_keeper` starts nothing before the attempt before is over: its lock is free, and its end is
 `drained` or `perform_clean` has emptied its cgroup, or found what is left by the nonce in its environment.
 
+A keeper may be there before its attempt is, with a process that waits to be its leader (`standby.py`). It holds nothing
+of an attempt then, and ends with the daemon. Once it is told which attempt it is for, all is as above from K1 on, but
+that K3 finds the process there.
+
 Known limits
 ------------
 - How an orphan ended stays unknown: its exit status belongs to whoever reaps it.
@@ -79,6 +83,7 @@ from .lock import take_lock
 from .log import log, log_failure
 from .loop import read_clock
 from .records import ExitRecord, RunRecord, Want
+from .standby import Unready, WaitingStandby, fork_standby, load_standby, wait_until_taken
 
 _IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 _HANDLED = (signal.SIGTERM, signal.SIGCHLD)
@@ -90,6 +95,14 @@ class Refused(Exception):
     """Why nothing was started."""
 
 
+class Stance(NamedTuple):
+    """What makes a process a keeper, whatever it holds."""
+
+    wakeup: int
+    oom_score: str | None
+    """That it had before."""
+
+
 class Post(NamedTuple):
     """What the keeper has taken up before it may start anything."""
 
@@ -98,21 +111,25 @@ class Post(NamedTuple):
     """Of the attempt, and of the checkpoint directory."""
     want: Want
     listener: socket.socket
-    wakeup: int
-    oom_score: str | None
+    stance: Stance
+    standby: WaitingStandby | None
+    """The leader, where it was started early."""
 
 
-def main(directory: str) -> int:
+def main(directory: str, *, stands_by: bool = False) -> int:
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     channel = Channel()
     os.chdir("/")
     try:
-        _keep(Path(directory), channel)
+        if stands_by:
+            _stand_by(Path(directory), channel)
+        else:
+            _keep(Path(directory), channel, _take_stance(), None)
     except DirectoryTaken as taken:
         log(f"the checkpoint directory is held by {taken}")
         channel.tell(TAKEN, str(taken))
         return 1
-    except Refused as refused:
+    except (Refused, Unready) as refused:
         log(str(refused))
         channel.tell(FAILED, str(refused))
         return 1
@@ -123,11 +140,35 @@ def main(directory: str) -> int:
     return 0
 
 
-def _keep(directory: Path, channel: Channel) -> None:
+def _stand_by(directory: Path, channel: Channel) -> None:
+    lock = take_lock(directory / records.LOCK)
+    if lock is None:
+        raise Refused("another keeper stands by")
+    want, stance = load_standby(directory), _take_stance()
+    standby = fork_standby(want, directory, stance.oom_score)
+    try:
+        attempt = wait_until_taken(standby, channel, stance.wakeup)
+        if attempt is not None:
+            _go_over_to(attempt)
+            os.close(lock)  # another may stand by from now on
+            _keep(attempt, channel, stance, standby)
+    finally:
+        standby.abandon()
+
+
+def _go_over_to(attempt: Path) -> None:
+    """What the keeper has to say belongs to the attempt."""
+    log = os.open(attempt / records.KEEPER_LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+
+
+def _keep(directory: Path, channel: Channel, stance: Stance, standby: WaitingStandby | None) -> None:
     with contextlib.ExitStack() as leaving:
-        post = _take_post(directory, leaving)
+        post = _take_post(directory, leaving, stance, standby)
         channel.tell(READY)
-        if not channel.wait_for_go(post.wakeup):
+        if not channel.wait_for_go(stance.wakeup):
             log("told to end before anything was started")
             return
         has_run = _run_attempt(post, channel)
@@ -135,7 +176,16 @@ def _keep(directory: Path, channel: Channel) -> None:
         channel.tell(NOT_STARTED)
 
 
-def _take_post(directory: Path, leaving: contextlib.ExitStack) -> Post:
+def _take_stance() -> Stance:
+    wakeup = _take_signals()
+    tree.become_subreaper()
+    oom_score = read_oom_score()
+    with contextlib.suppress(OSError):  # not everybody may
+        write_oom_score(_OOM_SCORE)
+    return Stance(wakeup, oom_score)
+
+
+def _take_post(directory: Path, leaving: contextlib.ExitStack, stance: Stance, standby: WaitingStandby | None) -> Post:
     """`leaving` undoes it in reverse, the lock last: whoever finds that free finds nothing else left."""
     want = records.load_want(directory)
     held = _hold(want) if want.checkpoint_dir is not None else None
@@ -149,15 +199,11 @@ def _take_post(directory: Path, leaving: contextlib.ExitStack) -> Post:
         raise Refused("this attempt has been started before; an attempt starts once")
     if want.cgroup is not None:
         leaving.callback(cgroup.remove, want.cgroup)
-    wakeup = _take_signals()
-    tree.become_subreaper()
-    oom_score = read_oom_score()
-    with contextlib.suppress(OSError):  # not everybody may
-        write_oom_score(_OOM_SCORE)
     listener = sockets.bind_unix(directory / records.SOCKET)
     leaving.callback((directory / records.SOCKET).unlink, missing_ok=True)
     leaving.callback(listener.close)
-    return Post(directory, frozenset({lock} if held is None else {lock, held}), want, listener, wakeup, oom_score)
+    locks = frozenset({lock} if held is None else {lock, held})
+    return Post(directory, locks, want, listener, stance, standby)
 
 
 def _hold(want: Want) -> int:
@@ -182,14 +228,14 @@ def _take_signals() -> int:
 
 def _run_attempt(post: Post, channel: Channel) -> bool:
     """False when the command could not be executed."""
-    leader = _fork_leader(post)
+    leader = _find_leader(post)
     try:
         run = _record_start(post, leader)
     except OSError as error:
         leader.abandon()
         raise Refused(f"cannot save {records.RUN}: {error.strerror}") from error
     attempt = Attempt(post.directory, post.locks, post.want, run, leader.pidfd, cgroup.read_oom_kills())
-    keeper = Keeper(attempt, post.listener, post.wakeup)
+    keeper = Keeper(attempt, post.listener, post.stance.wakeup)
     failure = leader.release()
     if failure is None:
         channel.tell(STARTED)
@@ -203,19 +249,21 @@ def _run_attempt(post: Post, channel: Channel) -> bool:
     return failure is None
 
 
-def _fork_leader(post: Post) -> WaitingLeader:
+def _find_leader(post: Post) -> WaitingLeader | WaitingStandby:
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
     try:
         output = os.open(post.directory / records.OUTPUT_LOG, flags, 0o600)
         try:
-            return fork_leader(post.want, output, post.oom_score)
+            if post.standby is None:
+                return fork_leader(post.want, output, post.stance.oom_score)
+            return post.standby.equip(post.want, output)
         finally:
             os.close(output)
     except OSError as error:
         raise Refused(f"cannot make a process for the command: {error}") from error
 
 
-def _record_start(post: Post, leader: WaitingLeader) -> RunRecord:
+def _record_start(post: Post, leader: WaitingLeader | WaitingStandby) -> RunRecord:
     leaf = post.want.cgroup
     try:
         if leaf is not None:

@@ -6,6 +6,8 @@ connect_keeper     a proven connection to a living keeper
 perform_clean, signal_orphan, wait_orphan     for an attempt whose keeper is gone
 start_scrub        a process that verifies one checkpoint
 start_carrier      copies checkpoints to a remote tier, or fetches them
+start_standby, clear_standby, observe_program      the next attempt's process, started early
+observe_available, has_loaded                      is there memory for one, and is it of use
 is_paused, sample_shape, dump_stacks          what the processes of an attempt are doing
 Surveyor, wait_for_return, find_stuck         what an attempt had, and whether it has been given back
 KernelLog               what the kernel's log says of deaths and GPU faults
@@ -18,8 +20,10 @@ from .launch import DirectoryInUse, KeeperFailed, Order, start_keeper
 from .link import KeeperLink, KeeperStatus, NotOurs, connect_keeper
 from .observe import observe_attempt
 from .orphan import NotClean, StillHeld, perform_clean, signal_orphan, wait_orphan
+from .room import has_loaded, observe_available
 from .scrub import ScrubProcess, ScrubVerdict, start_scrub
 from .stacks import Teller, dump_stacks, is_paused, sample_shape
+from .standby import NoStandby, Standby, StandbyOrder, clear_standby, observe_program, start_standby
 from .stuck import find_stuck
 
 __all__ = [
@@ -31,25 +35,33 @@ __all__ = [
     "KeeperLink",
     "KeeperStatus",
     "KernelLog",
+    "NoStandby",
     "NotClean",
     "NotOurs",
     "Order",
     "ScrubProcess",
     "ScrubVerdict",
+    "Standby",
+    "StandbyOrder",
     "StillHeld",
     "Surveyor",
     "Teller",
+    "clear_standby",
     "connect_keeper",
     "dump_stacks",
     "find_stuck",
+    "has_loaded",
     "is_paused",
     "observe_attempt",
+    "observe_available",
+    "observe_program",
     "perform_clean",
     "sample_shape",
     "signal_orphan",
     "start_carrier",
     "start_keeper",
     "start_scrub",
+    "start_standby",
     "wait_for_return",
     "wait_orphan",
 ]

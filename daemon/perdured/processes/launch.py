@@ -13,8 +13,11 @@ import secrets
 import signal
 import socket
 import sys
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from perdured import keeper
 from perdured.contract import durable, environment
@@ -29,6 +32,9 @@ READY_CEILING = 30.0
 """Seconds for an interpreter to start and bind a socket; a machine that needs more is in no state to train."""
 PROGRAM = Path(keeper.__file__).with_name("__main__.py")
 _LOG_TAIL = 2000
+
+Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+"""Of the daemon, of a start channel."""
 
 _unreaped: set[int] = set()
 
@@ -53,23 +59,47 @@ class KeeperFailed(PerdureError):
     """Nothing was started. Trying again is safe."""
 
 
+class NotReady(KeeperFailed):
+    """Its keeper did not come as far as to say that it is ready."""
+
+
 class DirectoryInUse(KeeperFailed):
     """Another attempt holds the checkpoint directory."""
 
 
-async def start_keeper(order: Order, program: Path = PROGRAM) -> None:
-    """Starts the attempt. Returns when run.json is durable and the command runs, or exit.json says why it does not.
+class Early(Protocol):
+    """A keeper that was started early, with a process that waits for its program to begin (`standby.py`)."""
+
+    nonce: str
+    """What that process has in its environment."""
+
+    def take(self, directory: Path) -> Ends:
+        """The start channel to the keeper, which from now on is that of the attempt in this directory."""
+        ...
+
+
+async def start_keeper(order: Order, program: Path = PROGRAM, early: Early | None = None) -> bool:
+    """Starts the attempt. Returns when run.json is durable and the command runs, or exit.json says why it does not;
+    True when `early` was of use.
 
     Raises PerdureError or OSError, and then nothing was started. Cancelled before `go`, nothing is started either.
     """
     _reap_keepers()
     await asyncio.to_thread(clear_earlier, order.directory)
-    want = await asyncio.to_thread(_save_want, order)
+    if early is not None:
+        with contextlib.suppress(NotReady, OSError):  # what never said that it is ready has started nothing
+            await _start(order, early.nonce, partial(_take_early, early))
+            return True
+    await _start(order, secrets.token_hex(16), partial(_spawn, program))
+    return False
+
+
+async def _start(order: Order, nonce: str, open_channel: Callable[[Order], Awaitable[Ends]]) -> None:
+    want = await asyncio.to_thread(_save_want, order, nonce)
     try:
-        ours = spawn_keeper(order.directory, program)
-        reader, writer = await asyncio.open_unix_connection(sock=ours)
+        reader, writer = await open_channel(order)
         try:
-            await _expect(reader, order, (channel.READY,), READY_CEILING)
+            await _expect_ready(reader, order)
             writer.write(channel.GO.encode())
             await _expect(reader, order, (channel.STARTED, channel.NOT_STARTED), None)
         finally:
@@ -80,6 +110,23 @@ async def start_keeper(order: Order, program: Path = PROGRAM) -> None:
         if want.cgroup is not None:
             cgroup.remove(want.cgroup)
         raise
+
+
+async def _spawn(program: Path, order: Order) -> Ends:
+    return await asyncio.open_unix_connection(sock=spawn_keeper(order.directory, program))
+
+
+async def _take_early(early: Early, order: Order) -> Ends:
+    return early.take(order.directory)
+
+
+async def _expect_ready(reader: asyncio.StreamReader, order: Order) -> None:
+    try:
+        await _expect(reader, order, (channel.READY,), READY_CEILING)
+    except DirectoryInUse:
+        raise
+    except KeeperFailed as error:
+        raise NotReady(error.what, error.why, error.todo) from error
 
 
 def clear_earlier(directory: Path) -> None:
@@ -94,12 +141,11 @@ def clear_earlier(directory: Path) -> None:
         perform_clean(directory.with_name(str(last)))
 
 
-def _save_want(order: Order) -> Want:
+def _save_want(order: Order, nonce: str) -> Want:
     directory = order.directory
     if (directory / records.RUN).exists() or (directory / records.EXIT).exists():
         raise _make_failure(order, "It has been started before, and an attempt starts only once.")
     durable.make_directories(directory, 0o700)
-    nonce = secrets.token_hex(16)
     leaf = cgroup.make_leaf(f"perdure-{order.job}-{order.attempt}-{nonce[:8]}")
     ties = {environment.CHANNEL: str(directory / records.SOCKET), environment.ATTEMPT_NONCE: nonce}
     want = Want(
@@ -118,14 +164,14 @@ def _save_want(order: Order) -> Want:
     return want
 
 
-def spawn_keeper(directory: Path, program: Path = PROGRAM) -> socket.socket:
+def spawn_keeper(directory: Path, program: Path = PROGRAM, *options: str) -> socket.socket:
     """A keeper that has nothing of ours but its end of the start channel; returns the other end."""
     ours, theirs = socket.socketpair()
     log = (directory / records.KEEPER_LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
     try:
         pid = os.posix_spawn(
             sys.executable,
-            [sys.executable, "-I", "-S", str(program), str(directory)],
+            [sys.executable, "-I", "-S", str(program), str(directory), *options],
             os.environ,
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, theirs.fileno(), 0),

@@ -62,6 +62,10 @@ class StateDir(NamedTuple):
         """What its carrier found on the job's remote tier."""
         return self.job(job) / "remote.json"
 
+    def standby(self, job: str) -> Path:
+        """Of the process that waits to be the next attempt."""
+        return self.job(job) / "standby"
+
     def attempt(self, job: str, number: int) -> Path:
         return self.job(job) / "attempts" / str(number)
 

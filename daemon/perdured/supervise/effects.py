@@ -37,6 +37,7 @@ from perdured.state.registry import Registry
 from .bringing import bring, find_route
 from .ground import Ground, Rivals, prepare_ground, probe_storage
 from .job import Job
+from .standbys import Standbys
 
 LOOK_AGAIN = 2.0
 """Seconds between looks whether there are file descriptors again."""
@@ -55,11 +56,12 @@ class Reach(NamedTuple):
     registry: Registry
     disks: Disks
     tier: RemoteTier
+    standbys: Standbys
 
 
 class Effects:
     def __init__(self, reach: Reach, tell: Tell, clock: Clock, find_rivals: FindRivals) -> None:
-        self._state, self._registry, self._disks, self._tier = reach
+        self._state, self._registry, self._disks, self._tier, self._standbys = reach
         self._tell = tell
         self._clock = clock
         self._find_rivals = find_rivals
@@ -95,7 +97,7 @@ class Effects:
             if isinstance(prepared.result, Refused):
                 job.refused = prepared.result
                 return
-            await start_keeper(self._order(job, launch, prepared.result))
+            await self._start(job, self._order(job, launch, prepared.result))
         except DirectoryInUse as error:
             job.refused = Refused(why=error.why, permanent=False, cause=Cause.IN_USE)
         except PerdureError as error:
@@ -103,6 +105,16 @@ class Effects:
         except OSError as error:
             where = f" ({error.filename})" if error.filename else ""
             job.refused = Refused(why=f"{error.strerror or error}{where}", permanent=False)
+
+    async def _start(self, job: Job, order: Order) -> None:
+        early = self._standbys.take(job)
+        try:
+            if await start_keeper(order, early=early):
+                text = f"attempt {order.attempt} is the process that stood by"
+                self._tell(job, [Event(kind="note", text=text, attempt=order.attempt)])
+        finally:
+            if early is not None:
+                early.end()
 
     async def _probe(self, job: Job) -> None:
         fault = await self._touch(job, partial(probe_storage, job.submission, self._find_rivals(job)))

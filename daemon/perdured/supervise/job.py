@@ -9,6 +9,7 @@ from pathlib import Path
 from perdured.core.observation import CheckpointSeen, GroundSeen, Refused
 from perdured.core.pulse import Watch, WatchKind
 from perdured.core.record import JobRecord
+from perdured.core.standby import StandbyWord
 from perdured.processes import NOTHING, Belongings, KeeperLink, KeeperStatus
 from perdured.state.paths import StateDir
 from perdured.state.submission import Submission
@@ -38,6 +39,8 @@ class Job:
     """Where its main thread was at the last look."""
     had: Belongings = NOTHING
     """What the attempt was last seen to have that the next one may need."""
+    standby: StandbyWord | None = None
+    """What there is to say of the next attempt's process."""
     is_word_awaited: bool = False
     """The keeper was asked for its status: the next one is a reason to look again."""
     has_looked: bool = False

@@ -40,6 +40,7 @@ from .job import Job
 from .journal import Journal
 from .observe import observe, observe_newest_checkpoint
 from .scrubber import Scrubber
+from .standbys import Standbys
 from .vitals import examine
 
 RECHECK = 1.0
@@ -64,7 +65,8 @@ class Loop:
         self._clock = clock
         self._disks = disks
         self.remote = RemoteTier(self._tell_of_remote, clock)
-        reach = Reach(state, registry, disks, self.remote)
+        self._standbys = Standbys(state, clock)
+        reach = Reach(state, registry, disks, self.remote, self._standbys)
         self._effects = Effects(reach, self.journal.tell, clock, self._find_rivals)
         self._intake = Intake(clock, disks, self._look_for_checkpoints)
         self._kernel_log = KernelLog()
@@ -89,6 +91,7 @@ class Loop:
             for task in pending:
                 task.cancel()
             _, pending = await asyncio.wait(pending, timeout=1.0)
+        await self._standbys.close()
         await self.remote.close()
         for job in self.jobs.values():
             if job.link is not None:
@@ -123,6 +126,7 @@ class Loop:
             if not job.is_forgotten:
                 await self._sleep(job, wake_at)
         self._intake.forget(job)
+        self._standbys.forget(job)
         self.jobs.pop(job.id, None)
         self._tasks.pop(job.id, None)
 
@@ -138,7 +142,8 @@ class Loop:
             await self._carry_out(job, decision)
             if decision.record == before:
                 recheck_at = self._clock() + RECHECK if silent is not None else None
-                return _earliest(decision.wake_at, recheck_at, self._intake.look_again_at(job))
+                standby_at = await self._standbys.look(job)
+                return _earliest(decision.wake_at, recheck_at, self._intake.look_again_at(job), standby_at)
         return None
 
     async def _look(self, job: Job) -> Observation:

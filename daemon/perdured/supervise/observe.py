@@ -34,6 +34,7 @@ def observe(job: Job, state: StateDir) -> Observation:
         resumed_from=resumed.path,
         pace=job.status.pace if job.status is not None else None,
         ground=job.ground,
+        standby=job.standby,
     )
 
 

@@ -1,0 +1,140 @@
+"""The next attempt's process is there before the one that runs has died, and goes with its job and with its daemon."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from perdured.keeper import records
+from support.daemons import COUNTER, Daemon, wait_for
+
+pytestmark = pytest.mark.slow
+
+SCRIPT = f"""
+import sys
+was_early = "decimal" in sys.modules
+import decimal, runpy
+from perdure.imports import record_imports
+record_imports()
+print("early" if was_early else "late", flush=True)
+runpy.run_path({str(COUNTER)!r}, run_name="__main__")
+"""
+PRELOAD = '[standby]\npreload = ["decimal"]\n'
+
+
+@pytest.fixture
+def submit(daemon: Daemon, tmp_path: Path) -> Callable[..., str]:
+    def submit(*options: str, extra: str = PRELOAD) -> str:
+        work = tmp_path / "work"
+        work.mkdir(exist_ok=True)
+        (work / "train.py").write_text(SCRIPT)
+        return daemon.submit(work, sys.executable, "train.py", "100000", "--pause", "0.05", *options, extra=extra)
+
+    return submit
+
+
+def wait_until_ready(daemon: Daemon, job: str) -> dict[str, Any]:
+    def find() -> dict[str, Any] | None:
+        shown = daemon.show(job)
+        return shown if shown["standby"] is not None and shown["standby"]["state"] == "ready" else None
+
+    return wait_for(find, f"the standby of {job}", ceiling=40)
+
+
+def find_waiting(daemon: Daemon, job: str) -> list[int]:
+    try:
+        mark = f"PERDURE_ATTEMPT_NONCE={records.load_want(daemon.state / 'jobs' / job / 'standby').nonce}".encode()
+    except FileNotFoundError:
+        return []
+    return [int(path.name) for path in Path("/proc").glob("[0-9]*") if mark in _read_environment(path)]
+
+
+def _read_environment(path: Path) -> list[bytes]:
+    try:
+        return (path / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
+
+
+def wait_for_attempt(daemon: Daemon, job: str, number: int) -> dict[str, Any]:
+    def find() -> dict[str, Any] | None:
+        shown = daemon.show(job)
+        last = shown["attempts"][-1]
+        return shown if last["number"] == number and last["pid"] else None
+
+    return wait_for(find, f"attempt {number}")
+
+
+def says_that_it_is_early(daemon: Daemon, job: str, attempt: int) -> bool:
+    return read_output(daemon, job, attempt).startswith("early")
+
+
+def read_output(daemon: Daemon, job: str, attempt: int) -> str:
+    return (daemon.state / "jobs" / job / "attempts" / str(attempt) / "output.log").read_text()
+
+
+def test_it_becomes_the_next_attempt_and_is_replaced(daemon: Daemon, submit: Callable[..., str]) -> None:
+    job = submit()
+    for number in (1, 2):
+        shown = wait_until_ready(daemon, job)
+        [waiting] = find_waiting(daemon, job)
+        assert len(shown["attempts"]) == number
+        os.kill(shown["attempts"][-1]["pid"], signal.SIGKILL)
+        after = wait_for_attempt(daemon, job, number + 1)
+        assert after["attempts"][-1]["pid"] == waiting
+        wait_for(partial(says_that_it_is_early, daemon, job, number + 1), "its first line")
+        assert after["attempts"][-1]["resumed_from_step"] > 0
+    assert read_output(daemon, job, 1).startswith("late")
+    assert "attempt 2 is the process that stood by" in daemon.run("events", job).stdout
+
+
+def test_it_is_gone_when_its_job_rests(daemon: Daemon, submit: Callable[..., str]) -> None:
+    job = submit()
+    wait_until_ready(daemon, job)
+    assert daemon.run("stop", job).returncode == 0
+    daemon.wait_for_state(job, "stopped")
+    wait_for(lambda: not find_waiting(daemon, job), "the standby to be gone")
+    assert "the job is stopped" in daemon.show(job)["standby"]["why"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_it_is_gone_with_its_daemon_and_the_next_daemon_makes_another(
+    number: signal.Signals, daemon: Daemon, submit: Callable[..., str]
+) -> None:
+    job = submit()
+    wait_until_ready(daemon, job)
+    [before] = find_waiting(daemon, job)
+    daemon.kill(number)
+    wait_for(lambda: before not in find_waiting(daemon, job), "the standby to be gone")
+    daemon.start()
+    shown = wait_until_ready(daemon, job)
+    assert find_waiting(daemon, job) not in ([], [before])
+    assert len(shown["attempts"]) == 1
+
+
+def test_a_person_sees_whether_it_stands_ready_and_why_not(daemon: Daemon, submit: Callable[..., str]) -> None:
+    job = submit(extra="[standby]\nenabled = false\n")
+    daemon.wait_for_step(job, 1)
+    wait_for(lambda: "standby.enabled is false" in daemon.run("show", job).stdout, "the reason")
+    other = daemon.count(daemon.root / "other", "100000", "--pause", "0.05")
+    daemon.wait_for_step(other, 1)
+    wait_for(lambda: "nothing loaded of what standby.preload names" in daemon.run("show", other).stdout, "the reason")
+    assert not find_waiting(daemon, job) + find_waiting(daemon, other)
+
+
+def test_one_that_cannot_be_leaves_the_job_as_it_would_be_without(daemon: Daemon, submit: Callable[..., str]) -> None:
+    job = submit()
+    shown = wait_until_ready(daemon, job)
+    [waiting] = find_waiting(daemon, job)
+    os.kill(waiting, signal.SIGKILL)
+    os.kill(shown["attempts"][-1]["pid"], signal.SIGKILL)
+    after = daemon.wait_for_step(job, shown["step"] + 10)
+    assert after["state"] == "running"
+    assert len(after["attempts"]) == 2
