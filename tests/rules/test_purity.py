@@ -16,7 +16,10 @@ PURE = (
 )  # fmt: skip
 OURS = ("perdured.core", "perdured.contract", "perdured.errors", "pydantic", "pydantic_core", "tomlkit")
 # Of these modules only the parts that are tables or constants.
-PURE_PARTS = {"signal": ("signal.Signals",), "sys": ("sys.version_info",), "pathlib": ("pathlib.PurePosixPath",)}
+PURE_PARTS = {
+    "signal": ("signal.Signals",), "sys": ("sys.version_info",), "pathlib": ("pathlib.PurePosixPath",),
+    "shlex": ("shlex.quote",),
+}  # fmt: skip
 IMPURE_CONTRACT = ("perdured.contract.durable", "perdured.contract.sockets", "perdured.contract.checkpoint")
 # `hash` of a text differs from process to process, `id` from run to run.
 IMPURE_BUILTINS = {"open", "print", "input", "exec", "eval", "compile", "__import__", "breakpoint", "hash", "id"}

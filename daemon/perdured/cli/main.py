@@ -43,7 +43,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Checkpoints": {
         "checkpoints": "List a job's checkpoints, or those in a directory.",
         "verify": "Check every byte of a checkpoint.",
-        "export": "Write a checkpoint as a plain .pth or .safetensors.",
+        "export": "Write a checkpoint as a plain file, or a spec for Slurm …",
     },
     "More": {
         "doctor": "Tell what this machine gives before it is taken away.",

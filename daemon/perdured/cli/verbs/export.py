@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from perdured.cli.export_spec import ENGINES
 from perdured.cli.output import print_json, say
 from perdured.cli.settings import json_option
 from perdured.cli.torch_python import find_torch_python, run_module
@@ -17,7 +18,33 @@ _TENSORS = "tensors.safetensors"
 """The payload file of a `perdure.Run` that holds every tensor."""
 
 
-@click.command("export")
+class _Export(click.Group):
+    """`export PATH OUT` for a checkpoint, and `export ENGINE SPEC` for a spec. Words that could be either (a checkpoint
+    may lie in a directory called `slurm`) are an engine's only if a spec's name, in .toml, is among those that follow.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(ENGINES)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if is_engine(args) or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        return "", checkpoint_command, args
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        checkpoint_command.format_help(click.Context(checkpoint_command, ctx.parent, ctx.info_name), formatter)
+        with formatter.section("Or a spec, for another engine (--help says more)"):
+            formatter.write_dl([(f"{name} SPEC", engine.get_short_help_str(80)) for name, engine in ENGINES.items()])
+
+
+def is_engine(words: list[str]) -> bool:
+    first, *rest = words
+    return first in ENGINES and (not rest or any(word.endswith(".toml") or word in ("-h", "--help") for word in rest))
+
+
+@click.command("")
 @click.argument("path", metavar="PATH", type=click.Path(path_type=Path))
 @click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
 @click.option("--only", metavar="NAME", help="This object in place of the model, such as the optimizer.")
@@ -25,7 +52,7 @@ _TENSORS = "tensors.safetensors"
 @click.option("-f", "--force", is_flag=True, help="Replace OUT if it is there.")
 @click.option("--python", type=click.Path(path_type=Path), metavar="PYTHON", help="A Python with torch to do it with.")
 @json_option
-def command(path: Path, out: Path, *, force: bool, python: Path | None, as_json: bool, **part: Any) -> None:
+def checkpoint_command(path: Path, out: Path, *, force: bool, python: Path | None, as_json: bool, **part: Any) -> None:
     """Write a checkpoint as one plain file.
 
     OUT.pth holds all of it, for torch.load; OUT.safetensors the model alone, under its own names. PATH is a checkpoint,
@@ -100,3 +127,13 @@ def _read_blocks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while block := file.read(1 << 20):
             yield block
+
+
+command = _Export(
+    "export",
+    help=checkpoint_command.help,
+    commands=ENGINES,
+    no_args_is_help=True,
+    # Options before the words are those of the command that the words will choose.
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
