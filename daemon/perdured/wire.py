@@ -67,6 +67,18 @@ class Remote(TypedDict):
     retry_at: str | None
 
 
+class Resources(TypedDict):
+    cpus: int
+    memory: int | None
+
+
+class Queue(TypedDict):
+    priority: int
+    resources: Resources
+    position: int | None
+    behind: str | None
+
+
 class Job(TypedDict):
     schema: int
     id: str
@@ -89,6 +101,7 @@ class Job(TypedDict):
     log: str | None
     waiting_for: str | None
     waiting_until: str | None
+    queue: Queue | None
     pace: Pace | None
 
 

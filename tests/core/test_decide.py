@@ -8,6 +8,8 @@ from perdured.core.actions import Clean, Forget, Launch, Stop
 from perdured.core.decide import Decision, decide
 from perdured.core.observation import Absent, AttemptSeen, Held
 from perdured.core.policy import backoff_delay
+from perdured.core.queue.amounts import Amounts
+from perdured.core.queue.turn import GO, Lacks, Turn
 from perdured.core.record import Failed, JobRecord, Parked, Queued, Running, Saving, Starting, Stopped, Waiting, Wish
 from perdured.core.steps import MAX_LAUNCHES, RECHECK
 from perdured.core.units import human_duration
@@ -34,8 +36,13 @@ UNDER_WAY = ("starting", "running", "saving")
 TO_REST: dict[Wish, str] = {"stop": "stopped", "park": "parked", "remove": "stopped"}
 
 
-def see(record: JobRecord, seen: AttemptSeen | None = None, *, saved: int | None = None, now: float = NOW) -> Decision:
-    return decide(SPEC, record, observed(seen, saved=saved), now)
+NOT_YET = Turn("wait", Lacks(Amounts(1, 4), Amounts(1, 1), ("cpus",)))
+
+
+def see(
+    record: JobRecord, seen: AttemptSeen | None = None, *, saved: int | None = None, now: float = NOW, turn: Turn = GO
+) -> Decision:
+    return decide(SPEC, record, observed(seen, saved=saved).model_copy(update={"turn": turn}), now)
 
 
 # Starting -------------------------------------------------------------------------------------------------------------
@@ -53,6 +60,23 @@ def test_the_next_attempt_has_the_next_number_and_knows_why_it_was_needed() -> N
     assert decision.record.phase == Starting(attempt=4, restart_reason="exit code 1")
     assert decision.actions == (Launch(attempt=4, restart_reason="exit code 1"),)
     assert decision.record.reason == "starting attempt 4: exit code 1"
+
+
+def test_a_job_waits_for_its_turn_however_it_is_asked_to_start() -> None:
+    for wish in ("run", "restart"):
+        decision = see(make_record(Queued(), wish=wish, attempts=0), turn=NOT_YET)
+        assert (decision.record.phase, decision.record.wish, decision.actions) == (Queued(), "run", ())
+
+
+def test_after_its_backoff_a_job_whose_place_is_gone_is_queued_and_says_what_for() -> None:
+    decision = see(make_record(Waiting(until=NOW)), turn=NOT_YET)
+    assert decision.record.phase == Queued(goes_on=True)
+    assert decision.record.reason == "queued: needs 4 CPUs, 1 free"
+    assert see(make_record(Waiting(until=NOW + 1)), turn=NOT_YET).record.phase.kind == "waiting"
+
+
+def test_who_waited_between_two_attempts_is_told_why_the_one_before_ended() -> None:
+    assert see(make_record(Queued(goes_on=True), attempts=4)).record.reason == "starting attempt 5: exit code 1"
 
 
 def test_what_was_asked_for_is_not_told_as_if_its_cause_were_the_end_before() -> None:

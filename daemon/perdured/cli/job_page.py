@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from perdured.core.units import human_duration, human_size
 from perdured.wire import Attempt, Job, Pace, Remote
 
+from .queue_text import say_queue
 from .text import (
     DIM,
     STATE_COLOURS,
@@ -83,6 +84,7 @@ def _places(job: Job, now: float) -> dict[str, str]:
         "checkpoint": f"step {newest['step']}, {age}: {newest['path']}"
         if newest
         else f"none yet in {job['checkpoint_dir']}",
+        "queue": say_queue(job["queue"]) if job["queue"] else "",
         "saves": say_pace(job["pace"]) if job["pace"] else "",
         "remote": _say_remote(job["remote"], now) if job["remote"] else "",
         "goodput": goodput,
@@ -237,9 +239,11 @@ def suggest(job: Job, ref: str) -> list[tuple[str, str]]:
                 (f"perdure checkpoints {ref}", "lists what it saved"),
                 (f"perdure logs {ref}", "has all of its output"),
             ]
-        case "waiting" | "queued":
+        case "waiting":
             return [
                 (f"perdure events -f {ref}", "tells what happens"),
                 (f"perdure restart {ref}", "does not wait longer"),
             ]
+        case "queued":
+            return [("perdure ps", "shows who is ahead"), (f"perdure stop {ref}", "takes it out of the queue")]
     return [follow, (f"perdure stop {ref}", "saves and ends it")]

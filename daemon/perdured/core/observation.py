@@ -15,11 +15,12 @@ leader left behind may live, and write. The `Clean` action makes it so.
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, SkipValidation
 
 from perdured.contract.pacing import Pace
 from perdured.core.ends.cause import Cause
 from perdured.core.ends.evidence import Evidence
+from perdured.core.queue.turn import GO, Turn
 
 from .pulse import Pulse, Unhealthy, Watch, WatchKind
 from .value import Value
@@ -159,3 +160,5 @@ class Observation(Value):
     ground: GroundSeen | None = None
     """The last probe; None before the first of this life of the daemon."""
     vitals: Vitals = Vitals()
+    turn: SkipValidation[Turn] = GO
+    """What the queue says."""

@@ -23,6 +23,8 @@ Wish = Literal["run", "stop", "park", "restart", "remove"]
 
 class Queued(Value):
     kind: Literal["queued"] = "queued"
+    goes_on: bool = False
+    """An attempt came before, and the next one waits for its turn without having been asked for."""
 
 
 class Starting(Value):

@@ -29,6 +29,7 @@ Row = dict[T, Cell]
 
 _NOTHING = Cell(steps.then_nothing, ())
 _FACTS = (
+    T.NOT_YET,
     T.HELD,
     T.HUNG,
     T.NOT_FINITE,
@@ -47,7 +48,7 @@ _FACTS = (
     T.ORPHANED,
     T.UNKNOWN,
 )
-"""Facts about an attempt: in a phase that has none they change nothing."""
+"""Facts about an attempt and its turn: in a phase that has none they change nothing."""
 _UNATTENDED: Row = dict.fromkeys(_FACTS, _NOTHING)
 
 _LAUNCH = Cell(steps.then_launch, ("starting",))
@@ -64,6 +65,7 @@ _LOSS = Cell(endings.then_restart_after_failure, ("failed", *_AS_WISHED))
 
 _ENDS: Row = {
     T.DUE: _NOTHING,
+    T.NOT_YET: _NOTHING,
     T.DONE: Cell(endings.then_succeed, ("succeeded",)),
     T.AGAIN: Cell(endings.then_run_again, _AS_WISHED),
     T.AS_ASKED: Cell(endings.then_end_as_asked, _AS_WISHED),
@@ -86,7 +88,7 @@ TABLE: dict[str, Row] = {
         T.DUE: _LAUNCH,
         T.ASKED_STOP: _STOP,
         T.ASKED_PARK: _PARK,
-        T.ASKED_RESTART: _LAUNCH,
+        T.ASKED_RESTART: Cell(steps.then_launch_in_turn, ("starting",)),
         T.ASKED_REMOVE: _FORGET,
     },
     "starting": _ENDS
@@ -113,9 +115,10 @@ TABLE: dict[str, Row] = {
     "waiting": _UNATTENDED
     | {
         T.DUE: Cell(steps.then_wait_or_launch, ("starting",)),
+        T.NOT_YET: Cell(steps.then_wait_or_launch, ("queued",)),
         T.ASKED_STOP: _STOP,
         T.ASKED_PARK: _PARK,
-        T.ASKED_RESTART: _LAUNCH,
+        T.ASKED_RESTART: Cell(steps.then_launch_in_turn, ("starting", "queued")),
         T.ASKED_REMOVE: _FORGET,
     },
     "parked": _UNATTENDED
