@@ -31,7 +31,7 @@ class QueueView(BaseModel):
 
 
 def describe_queue(spec: Spec, record: JobRecord, turn: Turn) -> QueueView:
-    waits = record.phase.kind == "queued"
+    waits = record.awaits_turn and turn.kind == "wait"
     lacks = turn.obstacle if waits and isinstance(turn.obstacle, Lacks) else None
     return QueueView(
         priority=spec.priority,

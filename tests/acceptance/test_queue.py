@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from perdured.wire import Event
 from support.daemons import Daemon, wait_for
 
 TWO_CPUS = "[resources]\ncpus = 2\n"
@@ -33,7 +34,7 @@ def started_at(daemon: Daemon, job: str) -> str:
 
 
 def test_jobs_that_do_not_fit_wait_for_their_turn_by_priority_and_then_age(limited: Daemon, tmp_path: Path) -> None:
-    first = limited.count(tmp_path / "a", "1000", "--pause", "0.05", extra=TWO_CPUS)
+    first = limited.count(tmp_path / "a", "1000", "--pause", "0.05", extra=f"priority = 5\n{TWO_CPUS}")
     limited.wait_for_step(first, 1)
     old = limited.count(tmp_path / "b", "1", extra=TWO_CPUS)
     young = limited.count(tmp_path / "c", "1", extra=TWO_CPUS)
@@ -66,6 +67,30 @@ def test_a_daemon_that_comes_back_finds_every_place_taken_that_was(
     assert limited.show(second)["state"] == "queued", "nobody jumps the queue"
     assert limited.run("stop", first).returncode == 0
     assert limited.run("wait", second, "--timeout", "30").returncode == 0
+
+
+def test_a_job_of_a_higher_priority_takes_the_place_of_one_that_comes_back_and_loses_no_step(
+    limited: Daemon, config: Path, tmp_path: Path
+) -> None:
+    low, folder = limited.count(tmp_path / "a", "60", "--pause", "0.05", extra=TWO_CPUS), tmp_path / "a"
+    limited.wait_for_step(low, 3)
+    high = limited.count(tmp_path / "b", "40", "--pause", "0.05", extra=f"priority = 5\n{TWO_CPUS}")
+    parked = limited.wait_for_state(low, "parked")
+    assert parked["attempts"][-1]["cause"] == "preempted"
+    assert parked["exit_status"] is None, "who waits for it goes on waiting"
+    assert parked["reason"].startswith("parked: needs 2 CPUs, 0 free")
+    assert any(f"job {high} (counter), of priority 5, needs its place" in e["text"] for e in told(limited, low))
+    limited.kill()
+    limited.start("--config", str(config))
+    assert limited.show(low)["state"] == "parked"
+    assert limited.run("wait", high, low, "--timeout", "40").returncode == 0
+    steps = [int(line) for line in (folder / "steps.txt").read_text().splitlines() if line.isdecimal()]
+    assert steps == list(range(1, 61))
+    assert limited.show(low)["restarts"] == 1
+
+
+def told(daemon: Daemon, job: str) -> list[Event]:
+    return daemon.client.list_all_events(job)[0]
 
 
 def test_what_would_never_start_is_not_accepted(limited: Daemon, tmp_path: Path) -> None:

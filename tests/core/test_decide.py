@@ -6,15 +6,29 @@ import pytest
 
 from perdured.core.actions import Clean, Forget, Launch, Stop
 from perdured.core.decide import Decision, decide
+from perdured.core.ends.cause import Cause
 from perdured.core.observation import Absent, AttemptSeen, Held
 from perdured.core.policy import backoff_delay
-from perdured.core.queue.amounts import Amounts
-from perdured.core.queue.turn import GO, Lacks, Turn
-from perdured.core.record import Failed, JobRecord, Parked, Queued, Running, Saving, Starting, Stopped, Waiting, Wish
+from perdured.core.queue.turn import ASIDE, GO, Turn
+from perdured.core.record import (
+    Failed,
+    JobRecord,
+    Parked,
+    Queued,
+    Running,
+    Saving,
+    Starting,
+    Stopped,
+    Waiting,
+    Wish,
+    exit_status,
+)
 from perdured.core.steps import MAX_LAUNCHES, RECHECK
 from perdured.core.units import human_duration
 from support.jobs import (
+    NOT_YET,
     NOW,
+    OUTRANKED,
     PHASES,
     PID,
     ended,
@@ -34,9 +48,6 @@ from support.jobs import (
 SPEC = make_spec()
 UNDER_WAY = ("starting", "running", "saving")
 TO_REST: dict[Wish, str] = {"stop": "stopped", "park": "parked", "remove": "stopped"}
-
-
-NOT_YET = Turn("wait", Lacks(Amounts(1, 4), Amounts(1, 1), ("cpus",)))
 
 
 def see(
@@ -460,6 +471,53 @@ def test_a_stop_that_somebody_else_asked_for_is_taken_note_of() -> None:
     assert decision.record.phase == Saving(attempt=1, why="preempted", asked_at=NOW)
     assert decision.actions == ()
     assert [event.kind for event in decision.events] == ["saving"]
+
+
+@pytest.mark.parametrize("phase", ["starting", "running"])
+def test_a_job_that_is_outranked_saves_and_says_for_whom(phase: str) -> None:
+    decision = see(make_record(PHASES[phase]), held(), turn=OUTRANKED)
+    assert decision.record.phase == Saving(attempt=1, why=ASIDE, asked_at=NOW)
+    assert decision.actions == (Stop(attempt=1, reason=ASIDE, grace=120.0),)
+    assert decision.record.reason == (
+        "job urgent (big), of priority 5, needs its place: asked to save and step aside, at most 2 min"
+    )
+
+
+def test_it_is_told_to_step_aside_again_until_its_keeper_has_heard_also_if_the_other_has_left_meanwhile() -> None:
+    saving = make_record(Saving(attempt=1, why=ASIDE, asked_at=NOW - 1))
+    for turn in (OUTRANKED, GO):
+        assert see(saving, held(), turn=turn).actions == (Stop(attempt=1, reason=ASIDE, grace=120.0),)
+        assert see(saving, held(stop_reason=ASIDE), turn=turn).actions == ()
+
+
+@pytest.mark.parametrize("code", [0, 1, 75])
+def test_what_stepped_aside_comes_back_by_itself_when_its_turn_comes_and_not_before(code: int) -> None:
+    """It is no failure, and nobody who waits for the job is told that it rests."""
+    saving = make_record(Saving(attempt=1, why=ASIDE, asked_at=NOW - 1), failures=3)
+    parked = see(saving, ended(code, stop_reason=ASIDE), turn=NOT_YET).record
+    assert (parked.phase, parked.failures, parked.is_resting) == (Parked(stepped_aside=True), 3, False)
+    assert (parked.attempts[0].cause, exit_status(parked)) == (Cause.PREEMPTED, None)
+    assert see(parked, turn=NOT_YET).record == parked
+    back = see(parked, turn=GO)
+    assert (back.record.phase.kind, back.record.reason) == ("starting", "starting attempt 2: it had stepped aside")
+
+
+def test_what_stepped_aside_rests_when_the_machine_goes_down_and_stays_stopped_when_stopped() -> None:
+    aside = make_record(Parked(stepped_aside=True))
+    for wish, phase in (("park", Parked()), ("stop", Stopped())):
+        record = see(aside.but(wish=wish), turn=NOT_YET).record
+        assert (record.phase, record.is_resting, record.wish) == (phase, True, "run")
+
+
+@pytest.mark.parametrize("wish", ["stop", "park", "remove"])
+def test_what_a_user_asks_of_a_job_that_steps_aside_counts_more(wish: Wish) -> None:
+    saving = make_record(Saving(attempt=1, why=ASIDE, asked_at=NOW - 1), wish=wish)
+    assert see(saving, ended(75, stop_reason=ASIDE), turn=NOT_YET).record.is_resting
+
+
+def test_an_orphan_is_not_told_to_step_aside() -> None:
+    """Nobody would hold its deadline."""
+    assert see(make_record(), orphaned(), turn=OUTRANKED).actions == ()
 
 
 @pytest.mark.parametrize(

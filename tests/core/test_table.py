@@ -12,20 +12,19 @@ import pytest
 from perdured.core.decide import decide
 from perdured.core.decision import Decision
 from perdured.core.observation import AttemptSeen
-from perdured.core.queue.amounts import Amounts
-from perdured.core.queue.turn import GO, Lacks, Turn
-from perdured.core.record import RESTING, UNDER_WAY, JobRecord, Phase, Starting, Waiting, Wish
+from perdured.core.queue.turn import GO, Turn
+from perdured.core.record import RESTING, UNDER_WAY, JobRecord, Parked, Phase, Starting, Waiting, Wish
 from perdured.core.table import TABLE, draw_states
 from perdured.core.triggers import Trigger, find_trigger
-from support.jobs import EVERY_SIGHT, NOW, PHASES, make_record, make_spec, observed
+from support.jobs import EVERY_SIGHT, NOT_YET, NOW, OUTRANKED, PHASES, make_record, make_spec, observed
 
 SPEC = make_spec()
 WISHES: tuple[Wish, ...] = ("run", "stop", "park", "restart", "remove")
-NOT_YET = Turn("wait", Lacks(Amounts(1, 4), Amounts(1, 1), ("cpus",)))
-TURNS: dict[bool, tuple[Turn, ...]] = {True: (GO,), False: (GO, NOT_YET)}
+TURNS: dict[bool, tuple[Turn, ...]] = {True: (GO, OUTRANKED), False: (GO, NOT_YET)}
 """By whether an attempt is under way."""
 VARIANTS: dict[str, tuple[Phase, ...]] = {
     "starting": (Starting(attempt=1), Starting(attempt=1, launches=3)),
+    "parked": (Parked(), Parked(stepped_aside=True)),
     "waiting": (Waiting(until=NOW + 8), Waiting(until=NOW), Waiting(until=NOW, probes=True)),
 }
 
@@ -135,7 +134,7 @@ def test_nothing_waits_for_what_may_never_come(decided: Decided) -> None:
     for case, decision in decided:
         is_decided_again = decision.record != case.record
         is_silent = case.seen.kind != "held" or case.seen.pid is None or case.record.phase.kind == "waiting"
-        is_silent &= case.trigger != Trigger.NOT_YET or case.record.phase.kind != "queued"  # the queue will tell
+        is_silent &= case.trigger != Trigger.NOT_YET or not case.record.awaits_turn  # the queue will tell
         if is_silent and not is_decided_again and not case.record.is_resting:
             assert decision.wake_at is not None, case
             assert NOW < decision.wake_at <= NOW + 300

@@ -229,6 +229,8 @@ def suggest(job: Job, ref: str) -> list[tuple[str, str]]:
     follow = (f"perdure logs -f {ref}", "follows its output over restarts")
     is_saved = job["checkpoint"] is not None
     resume = (f"perdure resume {ref}", "goes on from the newest valid checkpoint" if is_saved else "starts it again")
+    if job["state"] == "queued" or (job["queue"] and job["queue"]["position"] is not None):
+        return [("perdure ps", "shows who is ahead"), (f"perdure stop {ref}", "takes it out of the queue")]
     match job["state"]:
         case "failed":
             return [(f"perdure logs {ref}", "has all of its output"), resume]
@@ -244,6 +246,4 @@ def suggest(job: Job, ref: str) -> list[tuple[str, str]]:
                 (f"perdure events -f {ref}", "tells what happens"),
                 (f"perdure restart {ref}", "does not wait longer"),
             ]
-        case "queued":
-            return [("perdure ps", "shows who is ahead"), (f"perdure stop {ref}", "takes it out of the queue")]
     return [follow, (f"perdure stop {ref}", "saves and ends it")]

@@ -6,6 +6,7 @@ What follows its end is in `perdured.core.endings`.
 from __future__ import annotations
 
 from perdured.core.ends.cause import Cause
+from perdured.core.queue.turn import ASIDE
 from perdured.core.queue.words import say_obstacle
 
 from .actions import Action, Clean, Dump, Forget, Launch, Look, Probe, Stop
@@ -20,7 +21,7 @@ from .record import AttemptRecord, JobRecord, Queued, Running, Saving, Starting,
 from .words import say_running, say_saving, say_starting
 
 MAX_LAUNCHES = 3
-OWN_REASONS = ("hang", "non_finite")
+OWN_REASONS = ("hang", "non_finite", ASIDE)
 """Of a stop that nobody asked for: nobody's wish repeats it either."""
 RECHECK = 5.0
 """Seconds until a second look where no event may come: at what could not be observed, or has no keeper."""
@@ -33,6 +34,15 @@ def then_nothing(c: Context) -> Decision:
 def then_stay(c: Context) -> Decision:
     """A wish that is fulfilled already."""
     return Decision(c.record.but(wish="run"))
+
+
+def then_stay_parked(c: Context) -> Decision:
+    """What had stepped aside does not come back by itself any more, but with the next daemon."""
+    return then_rest(c) if c.record.awaits_turn else then_stay(c)
+
+
+def then_come_back(c: Context) -> Decision:
+    return then_launch(c) if c.record.awaits_turn else then_nothing(c)
 
 
 def then_rest(c: Context) -> Decision:
@@ -243,6 +253,15 @@ def then_clean(c: Context) -> Decision:
     """Two writers on one checkpoint directory must be impossible: an attempt is over when nothing of it lives."""
     record = c.record.but(reason=f"clearing away what is left of attempt {c.attempt}")
     return Decision(record, (Clean(attempt=c.attempt),), (), c.now + RECHECK)
+
+
+def then_step_aside(c: Context) -> Decision:
+    """It saves first, and goes on by itself when its turn comes again."""
+    obstacle = c.observation.turn.obstacle
+    assert obstacle is not None
+    reason = f"{say_obstacle(obstacle)}: {say_saving(ASIDE, _grace_of(c, ASIDE))}"
+    record = c.record.but(phase=Saving(attempt=c.attempt, why=ASIDE, asked_at=c.now), reason=reason)
+    return Decision(record, (_stop(c, ASIDE),), (tell(record, "saving"),))
 
 
 # Asked to end ---------------------------------------------------------------------------------------------------------

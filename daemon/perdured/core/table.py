@@ -30,6 +30,7 @@ Row = dict[T, Cell]
 _NOTHING = Cell(steps.then_nothing, ())
 _FACTS = (
     T.NOT_YET,
+    T.OUTRANKED,
     T.HELD,
     T.HUNG,
     T.NOT_FINITE,
@@ -60,6 +61,7 @@ _FORGET = Cell(steps.then_forget, ())
 _ASKED = (T.ASKED_STOP, T.ASKED_PARK, T.ASKED_RESTART, T.ASKED_REMOVE)
 _ASK: Row = dict.fromkeys(_ASKED, Cell(steps.then_ask_to_stop, ("saving",)))
 _ASK_AGAIN: Row = dict.fromkeys(_ASKED, Cell(steps.then_ask_again_to_stop, ()))
+_STEP_ASIDE = Cell(steps.then_step_aside, ("saving",))
 _AS_WISHED = ("waiting", "stopped", "parked")
 _LOSS = Cell(endings.then_restart_after_failure, ("failed", *_AS_WISHED))
 
@@ -94,6 +96,7 @@ TABLE: dict[str, Row] = {
     "starting": _ENDS
     | _ASK
     | {
+        T.OUTRANKED: _STEP_ASIDE,
         **dict.fromkeys((T.HELD, T.HUNG, T.NOT_FINITE), Cell(steps.then_run, ("running",))),
         T.ABSENT: Cell(steps.then_launch_again, ("failed", *_AS_WISHED)),
         T.ORPHANED: Cell(steps.then_watch_orphan, ("running",)),
@@ -101,6 +104,7 @@ TABLE: dict[str, Row] = {
     "running": _ENDS
     | _ASK
     | {
+        T.OUTRANKED: _STEP_ASIDE,
         T.HELD: Cell(steps.then_watch, ("saving",)),
         T.HUNG: Cell(steps.then_end_the_hang, ("saving",)),
         T.NOT_FINITE: Cell(steps.then_stop_the_training, ("saving",)),
@@ -109,7 +113,7 @@ TABLE: dict[str, Row] = {
     "saving": _ENDS
     | _ASK_AGAIN
     | {
-        **dict.fromkeys((T.HELD, T.HUNG, T.NOT_FINITE), Cell(steps.then_watch, ("running",))),
+        **dict.fromkeys((T.HELD, T.HUNG, T.NOT_FINITE, T.OUTRANKED), Cell(steps.then_watch, ("running",))),
         T.ORPHANED: Cell(steps.then_watch_orphan, ()),
     },
     "waiting": _UNATTENDED
@@ -123,9 +127,9 @@ TABLE: dict[str, Row] = {
     },
     "parked": _UNATTENDED
     | {
-        T.DUE: _NOTHING,
+        T.DUE: Cell(steps.then_come_back, ("starting",)),
         T.ASKED_STOP: _STOP,
-        T.ASKED_PARK: _STAY,
+        T.ASKED_PARK: Cell(steps.then_stay_parked, ()),
         T.ASKED_RESTART: _QUEUE,
         T.ASKED_REMOVE: _FORGET,
     },

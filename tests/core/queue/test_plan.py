@@ -4,7 +4,7 @@ what for."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from perdured.core.queue.amounts import NOTHING, UNLIMITED, Amounts
 from perdured.core.queue.demand import Demand, Standing
 from perdured.core.queue.machine import ENDLESS, Machine
-from perdured.core.queue.plan import make_plan
-from perdured.core.queue.turn import GO, Lacks, Turn
+from perdured.core.queue.plan import choose_places, make_plan
+from perdured.core.queue.turn import GO, Lacks, MakesRoom, Turn
 from perdured.core.queue.words import say_obstacle
 
 MACHINE = Machine(UNLIMITED._replace(cpus=8, memory=64 << 30))
@@ -92,6 +92,63 @@ def test_a_job_that_waits_for_storage_keeps_nothing_from_others() -> None:
     assert started(held) == ["a"]
 
 
+# Stepping aside ------------------------------------------------------------------------------------------------------
+
+
+def stepping_aside(*demands: Demand, machine: Machine = MACHINE) -> list[str]:
+    turns = plan(*demands, machine=machine)
+    return sorted(each.id for each in demands if turns[each.id].kind == "aside")
+
+
+def test_who_has_the_higher_priority_takes_the_place_of_one_with_a_lower() -> None:
+    turns = plan(demand("a", 8, "holds"), demand("b", 4, priority=1))
+    assert (turns["a"].kind, turns["b"].kind) == ("aside", "wait")
+    assert why(turns["a"]) == "job b (gpt), of priority 1, needs its place"
+    assert why(turns["b"]) == "needs 4 CPUs, 0 free; job a (gpt) will make room"
+
+
+def test_nobody_steps_aside_for_the_same_priority_however_old() -> None:
+    assert stepping_aside(demand("a", 8, "holds", submitted_at=9.0), demand("b", 8)) == []
+
+
+def test_the_lowest_priority_goes_first_and_of_these_the_youngest() -> None:
+    holders = demand("a", 4, "holds", priority=1), demand("b", 2, "holds"), demand("c", 2, "holds", submitted_at=1.0)
+    assert stepping_aside(*holders, demand("d", 2, priority=2)) == ["c"]
+    assert stepping_aside(*holders, demand("d", 4, priority=2)) == ["b", "c"]
+    assert stepping_aside(*holders, demand("d", 5, priority=2)) == ["a", "c"]
+
+
+def test_no_more_step_aside_than_are_needed() -> None:
+    """First the small one is chosen, and then not needed beside the large one."""
+    holders = demand("a", 6, "holds"), demand("b", 2, "holds", submitted_at=1.0)
+    assert stepping_aside(*holders, demand("c", 6, priority=1)) == ["a"]
+
+
+def test_nobody_steps_aside_in_vain() -> None:
+    holders = demand("a", 4, "holds", priority=2), demand("b", 4, "holds")
+    assert stepping_aside(*holders, demand("c", 8, priority=1)) == []
+
+
+def test_nobody_more_steps_aside_while_those_who_leave_will_have_left_enough() -> None:
+    assert stepping_aside(demand("a", 4, "leaves"), demand("b", 4, "holds"), demand("c", 4, priority=1)) == []
+    assert stepping_aside(demand("a", 4, "leaves"), demand("b", 4, "holds"), demand("c", 5, priority=1)) == ["b"]
+
+
+def test_what_is_left_for_one_is_not_promised_to_another() -> None:
+    rivals = demand("c", 4, priority=1), demand("d", 4, priority=1, submitted_at=1.0)
+    assert stepping_aside(demand("a", 4, "leaves"), demand("b", 4, "holds"), *rivals) == ["b"]
+
+
+def test_who_steps_aside_keeps_its_rank_before_those_of_a_lower() -> None:
+    leaving = demand("a", 6, "yields", priority=1)
+    assert started(leaving, demand("b", 6, priority=2), demand("c", 2)) == []
+
+
+def test_who_stepped_aside_does_not_get_the_place_before_the_one_it_was_for() -> None:
+    assert started(demand("a", 8), demand("b", 4, priority=1), demand("x", 5, "leaves")) == []
+    assert started(demand("a", 8), demand("b", 4, priority=1)) == ["b"]
+
+
 # Reasons --------------------------------------------------------------------------------------------------------------
 
 
@@ -131,7 +188,7 @@ demands = st.builds(
     st.uuids().map(lambda uuid: uuid.hex[:8]),
     st.just("gpt"),
     amounts,
-    st.sampled_from(("ready", "ready", "ready", "held", "holds", "leaves")),
+    st.sampled_from(("ready", "ready", "ready", "held", "holds", "holds", "yields", "leaves")),
     st.integers(-1, 1),
     st.integers(0, 3).map(float),
 )
@@ -166,7 +223,7 @@ def test_every_job_has_a_turn_and_every_wait_a_reason(queue: list[Demand], machi
     turns = make_plan(queue, machine)
     assert set(turns) == {each.id for each in queue}
     for turn in turns.values():
-        assert (turn.kind == "wait") == (turn.obstacle is not None)
+        assert (turn.kind == "go") == (turn.obstacle is None)
         assert turn.obstacle is None or say_obstacle(turn.obstacle)
 
 
@@ -195,6 +252,46 @@ def test_those_who_come_later_change_nothing_for_those_ahead(queue: list[Demand]
 
 def _lack(asks: Amounts, free: Amounts) -> list[float]:
     return [max(need - max(have, 0), 0) for need, have in zip(asks, free, strict=True)]
+
+
+@given(queues, machines)
+def test_who_steps_aside_does_so_for_a_higher_priority(queue: list[Demand], machine: Machine) -> None:
+    turns, named = make_plan(queue, machine), {each.id: each for each in queue}
+    for id, turn in turns.items():
+        if isinstance(turn.obstacle, MakesRoom):
+            assert named[id].standing == "holds"
+            assert named[id].priority < turn.obstacle.successor.priority
+
+
+@given(amounts, amounts, st.lists(demands, max_size=8))
+def test_places_are_chosen_where_they_are_enough_and_none_that_is_not_needed(
+    asks: Amounts, coming: Amounts, holders: list[Demand]
+) -> None:
+    chosen = choose_places(asks, coming, holders)
+    assert (chosen is not None) == coming.plus(_total(holders)).has_room_for(asks)
+    if chosen is not None:
+        assert coming.plus(_total(chosen)).has_room_for(asks)
+        for each in chosen:
+            assert not coming.plus(_total([other for other in chosen if other is not each])).has_room_for(asks)
+
+
+@given(queues, machines)
+def test_when_all_have_left_who_should_the_job_that_it_was_for_starts(queue: list[Demand], machine: Machine) -> None:
+    """And who stepped aside for it does not take its place back."""
+    turns = make_plan(queue, machine)
+    successors = {turn.obstacle.successor.id for turn in turns.values() if isinstance(turn.obstacle, MakesRoom)}
+    after = [
+        each._replace(standing="ready") if turns[each.id].kind == "aside" or each.standing == "yields" else each
+        for each in queue
+        if each.standing != "leaves"
+    ]
+    later = make_plan(after, machine)
+    assert {id for id in successors if later[id] != GO} == set()
+    placed = [each._replace(standing="holds") if each.id in successors else each for each in after]
+    stepped = {(id, turn.obstacle.successor.id) for id, turn in turns.items() if isinstance(turn.obstacle, MakesRoom)}
+    for id, turn in make_plan(placed, machine).items():
+        if isinstance(turn.obstacle, MakesRoom):
+            assert (turn.obstacle.successor.id, id) not in stepped
 
 
 class Drain:
@@ -237,5 +334,4 @@ def test_a_big_job_is_not_starved_by_small_ones_that_keep_coming(sizes: list[int
 
 
 def test_a_demand_says_whether_it_has_a_place() -> None:
-    places = {standing: demand("a", standing=standing).has_place for standing in ("ready", "held", "holds", "leaves")}
-    assert places == {"ready": False, "held": False, "holds": True, "leaves": True}
+    assert [each for each in get_args(Standing) if demand("a", 1, each).has_place] == ["holds", "yields", "leaves"]

@@ -6,11 +6,12 @@ from typing import Literal, NamedTuple
 
 from .amounts import Amounts
 
-Standing = Literal["ready", "held", "holds", "leaves"]
+Standing = Literal["ready", "held", "holds", "yields", "leaves"]
 """
 ready    it starts as soon as it may, or when a short wait is over
 held     it waits for storage: it starts when it can, and keeps nothing from others meanwhile
 holds    an attempt is under way
+yields   an attempt is under way and has been told to step aside; after it the job is ready again
 leaves   an attempt is under way and has been asked to end; no other follows by itself
 """
 
@@ -25,7 +26,7 @@ class Demand(NamedTuple):
 
     @property
     def has_place(self) -> bool:
-        return self.standing in ("holds", "leaves")
+        return self.standing in ("holds", "yields", "leaves")
 
     @property
     def ref(self) -> str:

@@ -7,6 +7,7 @@ from perdured.core.spec import Spec
 
 from .amounts import Amounts
 from .demand import Demand, Standing
+from .turn import ASIDE
 
 _LEAVING = ("stop", "park", "remove")
 """Wishes after which no attempt follows by itself."""
@@ -28,8 +29,9 @@ def read_demand(spec: Spec, record: JobRecord) -> Demand | None:
 def _find_standing(record: JobRecord) -> Standing | None:
     phase = record.phase
     if phase.kind in UNDER_WAY:
-        is_asked = isinstance(phase, Saving) and phase.why in ("stop", "preempted")
-        return "leaves" if is_asked or record.wish in _LEAVING else "holds"
+        if record.wish in _LEAVING:
+            return "leaves"
+        return "yields" if isinstance(phase, Saving) and phase.why == ASIDE else "holds"
     if record.is_resting or record.wish in _LEAVING:
         return None
     return "held" if isinstance(phase, Waiting) and phase.probes else "ready"

@@ -19,6 +19,8 @@ class Lacks(NamedTuple):
     """Of which there is not enough, or not enough that is not kept for somebody ahead."""
     behind: Demand | None = None
     """The first job ahead that waits for some of the same."""
+    leaving: tuple[Demand, ...] = ()
+    """Those on their way out after whom there will be enough."""
 
 
 class TooLarge(NamedTuple):
@@ -29,11 +31,19 @@ class TooLarge(NamedTuple):
     kinds: tuple[str, ...]
 
 
-Obstacle = Lacks | TooLarge
+class MakesRoom(NamedTuple):
+    """What it has is to be another's, of a higher priority."""
+
+    successor: Demand
+
+
+Obstacle = Lacks | TooLarge | MakesRoom
+ASIDE = "stepped aside"
+"""Why an attempt was asked to end, where the plan wanted its place."""
 
 
 class Turn(NamedTuple):
-    kind: Literal["go", "wait"]
+    kind: Literal["go", "wait", "aside"]
     obstacle: Obstacle | None = None
     position: int | None = None
     """Among those who wait, from 1 on."""

@@ -6,16 +6,16 @@ from perdured.core.record import JobRecord
 from perdured.core.units import human_size
 
 from .amounts import Amounts
-from .turn import Lacks, Obstacle, TooLarge, Turn
+from .turn import Lacks, MakesRoom, Obstacle, TooLarge, Turn
 
 _NOUNS = {"jobs": "place", "cpus": "CPU", "gpus": "GPU"}
 
 
 def say_reason(record: JobRecord, turn: Turn) -> str:
     """Of a job that waits for its turn what it waits for now: others ahead of it come and go all the time."""
-    if record.phase.kind != "queued" or turn.obstacle is None:
+    if turn.kind != "wait" or not record.awaits_turn or turn.obstacle is None:
         return record.reason
-    return f"queued: {say_obstacle(turn.obstacle)}"
+    return f"{record.phase.kind}: {say_obstacle(turn.obstacle)}"
 
 
 def say_obstacle(obstacle: Obstacle) -> str:
@@ -24,10 +24,14 @@ def say_obstacle(obstacle: Obstacle) -> str:
             return _say_lack(obstacle)
         case TooLarge(asks, has, kinds):
             return f"needs {_say(asks, kinds)}, and there is no more than {_say(has, kinds)} for all jobs together"
+        case MakesRoom(successor):
+            return f"job {successor.ref}, of priority {successor.priority}, needs its place"
 
 
 def _say_lack(lacks: Lacks) -> str:
     behind = f"; behind job {lacks.behind.ref}" if lacks.behind is not None else ""
+    if lacks.leaving:
+        behind += f"; {' and '.join(f'job {each.ref}' for each in lacks.leaving)} will make room"
     if lacks.kinds == ("jobs",):
         return f"every place for a job is taken{behind}"
     return f"needs {_say(lacks.asks, lacks.kinds)}, {_say_free(lacks)}{behind}"
