@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("imports", "restart", "submit", "idle", "commit", "checkpoint", "restore", "hang", "remote")
+NAMES = ("imports", "restart", "submit", "idle", "commit", "checkpoint", "restore", "hang", "remote", "queue")
 
 
 def main(names: list[str]) -> int:

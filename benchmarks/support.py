@@ -166,8 +166,10 @@ def background(command: Sequence[str], workdir: Path, env: Mapping[str, str] | N
 class Daemon:
     """A `perdured` with a state directory and a socket of its own. It may be killed and started again."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, config: str = "") -> None:
         self.state, self.socket = root / "state", root / "perdured.sock"
+        self._config = root / "perdured.toml"
+        self._config.write_text(config)
         self.env = {"PERDURE_SOCKET_PATH": str(self.socket), "PERDURE_STATE_DIR": str(self.state)}
         self.client = Client(self.socket)
         self.pid = 0
@@ -176,7 +178,7 @@ class Daemon:
 
     def start(self) -> None:
         with self._log.open("ab") as log:
-            command = [PYTHON, "-m", "perdured"]
+            command = [PYTHON, "-m", "perdured", "--config", str(self._config)]
             self._process = subprocess.Popen(command, env={**os.environ, **self.env}, stdout=log, stderr=log)
         self.pid = self._process.pid
 
@@ -225,9 +227,9 @@ def _kill(process: Identity) -> None:
 
 
 @contextmanager
-def private_daemon() -> Iterator[Daemon]:
+def private_daemon(config: str = "") -> Iterator[Daemon]:
     with scratch_directory() as root:
-        daemon = Daemon(root)
+        daemon = Daemon(root, config)
         daemon.start()
         try:
             daemon.wait_until_it_answers()

@@ -20,8 +20,10 @@ from pathlib import Path
 
 from . import __version__
 from .api.listening import close_listening, observe_socket_file, open_listening
+from .capacity import observe_capacity
 from .clock import start_clock
 from .config import Config, load_config
+from .core.queue.machine import Machine
 from .descriptors import raise_limit
 from .errors import PerdureError
 from .machine import is_machine_going_down
@@ -60,7 +62,7 @@ def _read_config(arguments: Sequence[str] | None) -> Config:
     parser = argparse.ArgumentParser("perdured", description=about, epilog=_SIGNALS)
     parser.add_argument("--state-dir", type=Path, metavar="D", help="where jobs and their history are kept")
     parser.add_argument("--socket", type=Path, metavar="S", help="where the command line and other clients connect")
-    parser.add_argument("--config", type=Path, metavar="F", help="a TOML file with state_dir, socket, on_stop")
+    parser.add_argument("--config", type=Path, metavar="F", help="a TOML file: state_dir, socket, on_stop and limits")
     parser.add_argument(
         "--on-stop",
         choices=("leave", "park", "auto"),
@@ -76,7 +78,7 @@ async def _serve(config: Config) -> int:
     with open_state(config.state_dir, clock) as (state, registry):
         listener = open_listening(config.socket)
         own_file = observe_socket_file(config.socket)
-        service = Service(state, registry, clock)
+        service = Service(state, registry, clock, Machine(observe_capacity(config.limits)))
         await service.start()
         try:
             await _work_until_stopped(service, listener, Spool(state.spool, service))

@@ -11,6 +11,8 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from .capacity import Limits
+from .core.spec import Count, Size
 from .errors import BadUsage
 from .state.paths import default_socket_path, default_state_dir
 
@@ -26,6 +28,7 @@ class Config(NamedTuple):
     state_dir: Path
     socket: Path
     on_stop: OnStop
+    limits: Limits = Limits()
 
 
 class _File(BaseModel):
@@ -34,6 +37,9 @@ class _File(BaseModel):
     state_dir: Path | None = Field(None, description="a path")
     socket: Path | None = Field(None, description="a path")
     on_stop: OnStop | None = Field(None, description='"leave", "park" or "auto"')
+    jobs: Count | None = Field(None, ge=1, description="a whole number, 1 or more: so many jobs run at once")
+    cpus: Count | None = Field(None, ge=0, description="a whole number of CPUs, 0 or more, for all jobs together")
+    memory: Size | None = Field(None, description='a size such as "64GiB", for all jobs together')
 
 
 def load_config(given: argparse.Namespace) -> Config:
@@ -42,11 +48,12 @@ def load_config(given: argparse.Namespace) -> Config:
         state_dir=(given.state_dir or file.state_dir or default_state_dir()).absolute(),
         socket=(given.socket or file.socket or default_socket_path()).absolute(),
         on_stop=given.on_stop or file.on_stop or "auto",
+        limits=Limits(file.jobs, file.cpus, file.memory),
     )
 
 
 def _load_file(path: Path) -> _File:
-    todo = "It may have state_dir, socket and on_stop (leave, park or auto)."
+    todo = "It may have state_dir, socket, on_stop (leave, park or auto), jobs, cpus and memory."
     try:
         return _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:

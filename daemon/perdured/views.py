@@ -12,7 +12,9 @@ from .contract.checkpoint.store import Listed
 from .contract.pacing import Pace
 from .core.observation import Observation
 from .core.planner import SavePlan
+from .core.queue.words import say_reason
 from .core.record import AttemptRecord, JobRecord, Waiting, exit_status
+from .queue_view import QueueView
 
 SCHEMA = 1
 
@@ -140,6 +142,7 @@ class JobView(View):
     """When it goes on, or looks again, by itself; null unless it is waiting."""
     standby: StandbyView | None = None
     """null as long as nobody has looked."""
+    queue: QueueView | None = None
     pace: PaceView | None = None
     """null as long as nothing was saved."""
 
@@ -176,6 +179,7 @@ class Place(View):
     checkpoint_dir: str
     log: str | None
     remote: RemoteView | None
+    queue: QueueView | None = None
 
 
 def describe_job(record: JobRecord, seen: Observation, place: Place, now: float) -> JobView:
@@ -184,7 +188,7 @@ def describe_job(record: JobRecord, seen: Observation, place: Place, now: float)
         id=record.id,
         name=record.name,
         state=record.phase.kind,
-        reason=record.reason,
+        reason=say_reason(record, seen.turn),
         step=seen.step if seen.step is not None else record.progress,
         total=seen.total if seen.step is not None else record.total,
         loss=seen.loss if seen.step is not None else record.loss,
@@ -207,6 +211,7 @@ def describe_job(record: JobRecord, seen: Observation, place: Place, now: float)
         waiting_until=format_time(record.phase.until) if isinstance(record.phase, Waiting) else None,
         standby=StandbyView(**seen.standby._asdict()) if seen.standby is not None else None,
         pace=describe_pace(seen.pace or record.pace),
+        queue=place.queue,
     )
 
 

@@ -72,6 +72,18 @@ class Standby(TypedDict):
     why: str
 
 
+class Resources(TypedDict):
+    cpus: int
+    memory: int | None
+
+
+class Queue(TypedDict):
+    priority: int
+    resources: Resources
+    position: int | None
+    behind: str | None
+
+
 class Job(TypedDict):
     schema: int
     id: str
@@ -95,6 +107,7 @@ class Job(TypedDict):
     waiting_for: str | None
     waiting_until: str | None
     standby: Standby | None
+    queue: Queue | None
     pace: Pace | None
 
 

@@ -10,6 +10,7 @@ import pytest
 from perdured.cli.job_page import describe_end, format_page, suggest
 from perdured.cli.text import parse_time
 from perdured.contract.pacing import Pace
+from perdured.queue_view import QueueView, ResourcesView
 from perdured.views import JobView, RemoteTroubleView, RemoteView, describe_pace
 from perdured.wire import Attempt, Job
 from support.fake_service import make_attempt, make_job
@@ -139,6 +140,13 @@ def test_the_end_of_an_attempt_says_what_is_known_once(changes: dict[str, Any], 
 def test_the_next_command_fits_the_state(state: str, first: str) -> None:
     job = cast(Job, make_job(state=state).model_dump(mode="json", by_alias=True))
     assert suggest(job, "gpt")[0][0] == first
+
+
+@pytest.mark.parametrize("state", ["queued", "parked"])
+def test_who_waits_for_its_turn_is_told_how_to_see_who_is_ahead(state: str) -> None:
+    queue = QueueView(priority=0, resources=ResourcesView(cpus=2, memory=None), position=3, behind=None)
+    job = cast(Job, make_job(state=state, queue=queue).model_dump(mode="json", by_alias=True))
+    assert suggest(job, "gpt")[0][0] == "perdure ps"
 
 
 def test_what_ended_a_failed_job_is_on_its_page_with_what_followed() -> None:

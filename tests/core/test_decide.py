@@ -6,13 +6,29 @@ import pytest
 
 from perdured.core.actions import Clean, Forget, Launch, Stop
 from perdured.core.decide import Decision, decide
+from perdured.core.ends.cause import Cause
 from perdured.core.observation import Absent, AttemptSeen, Held
 from perdured.core.policy import backoff_delay
-from perdured.core.record import Failed, JobRecord, Parked, Queued, Running, Saving, Starting, Stopped, Waiting, Wish
+from perdured.core.queue.turn import ASIDE, GO, Turn
+from perdured.core.record import (
+    Failed,
+    JobRecord,
+    Parked,
+    Queued,
+    Running,
+    Saving,
+    Starting,
+    Stopped,
+    Waiting,
+    Wish,
+    exit_status,
+)
 from perdured.core.steps import MAX_LAUNCHES, RECHECK
 from perdured.core.units import human_duration
 from support.jobs import (
+    NOT_YET,
     NOW,
+    OUTRANKED,
     PHASES,
     PID,
     ended,
@@ -34,8 +50,10 @@ UNDER_WAY = ("starting", "running", "saving")
 TO_REST: dict[Wish, str] = {"stop": "stopped", "park": "parked", "remove": "stopped"}
 
 
-def see(record: JobRecord, seen: AttemptSeen | None = None, *, saved: int | None = None, now: float = NOW) -> Decision:
-    return decide(SPEC, record, observed(seen, saved=saved), now)
+def see(
+    record: JobRecord, seen: AttemptSeen | None = None, *, saved: int | None = None, now: float = NOW, turn: Turn = GO
+) -> Decision:
+    return decide(SPEC, record, observed(seen, saved=saved).model_copy(update={"turn": turn}), now)
 
 
 # Starting -------------------------------------------------------------------------------------------------------------
@@ -53,6 +71,23 @@ def test_the_next_attempt_has_the_next_number_and_knows_why_it_was_needed() -> N
     assert decision.record.phase == Starting(attempt=4, restart_reason="exit code 1")
     assert decision.actions == (Launch(attempt=4, restart_reason="exit code 1"),)
     assert decision.record.reason == "starting attempt 4: exit code 1"
+
+
+def test_a_job_waits_for_its_turn_however_it_is_asked_to_start() -> None:
+    for wish in ("run", "restart"):
+        decision = see(make_record(Queued(), wish=wish, attempts=0), turn=NOT_YET)
+        assert (decision.record.phase, decision.record.wish, decision.actions) == (Queued(), "run", ())
+
+
+def test_after_its_backoff_a_job_whose_place_is_gone_is_queued_and_says_what_for() -> None:
+    decision = see(make_record(Waiting(until=NOW)), turn=NOT_YET)
+    assert decision.record.phase == Queued(goes_on=True)
+    assert decision.record.reason == "queued: needs 4 CPUs, 1 free"
+    assert see(make_record(Waiting(until=NOW + 1)), turn=NOT_YET).record.phase.kind == "waiting"
+
+
+def test_who_waited_between_two_attempts_is_told_why_the_one_before_ended() -> None:
+    assert see(make_record(Queued(goes_on=True), attempts=4)).record.reason == "starting attempt 5: exit code 1"
 
 
 def test_what_was_asked_for_is_not_told_as_if_its_cause_were_the_end_before() -> None:
@@ -436,6 +471,53 @@ def test_a_stop_that_somebody_else_asked_for_is_taken_note_of() -> None:
     assert decision.record.phase == Saving(attempt=1, why="preempted", asked_at=NOW)
     assert decision.actions == ()
     assert [event.kind for event in decision.events] == ["saving"]
+
+
+@pytest.mark.parametrize("phase", ["starting", "running"])
+def test_a_job_that_is_outranked_saves_and_says_for_whom(phase: str) -> None:
+    decision = see(make_record(PHASES[phase]), held(), turn=OUTRANKED)
+    assert decision.record.phase == Saving(attempt=1, why=ASIDE, asked_at=NOW)
+    assert decision.actions == (Stop(attempt=1, reason=ASIDE, grace=120.0),)
+    assert decision.record.reason == (
+        "job urgent (big), of priority 5, needs its place: asked to save and step aside, at most 2 min"
+    )
+
+
+def test_it_is_told_to_step_aside_again_until_its_keeper_has_heard_also_if_the_other_has_left_meanwhile() -> None:
+    saving = make_record(Saving(attempt=1, why=ASIDE, asked_at=NOW - 1))
+    for turn in (OUTRANKED, GO):
+        assert see(saving, held(), turn=turn).actions == (Stop(attempt=1, reason=ASIDE, grace=120.0),)
+        assert see(saving, held(stop_reason=ASIDE), turn=turn).actions == ()
+
+
+@pytest.mark.parametrize("code", [0, 1, 75])
+def test_what_stepped_aside_comes_back_by_itself_when_its_turn_comes_and_not_before(code: int) -> None:
+    """It is no failure, and nobody who waits for the job is told that it rests."""
+    saving = make_record(Saving(attempt=1, why=ASIDE, asked_at=NOW - 1), failures=3)
+    parked = see(saving, ended(code, stop_reason=ASIDE), turn=NOT_YET).record
+    assert (parked.phase, parked.failures, parked.is_resting) == (Parked(stepped_aside=True), 3, False)
+    assert (parked.attempts[0].cause, exit_status(parked)) == (Cause.PREEMPTED, None)
+    assert see(parked, turn=NOT_YET).record == parked
+    back = see(parked, turn=GO)
+    assert (back.record.phase.kind, back.record.reason) == ("starting", "starting attempt 2: it had stepped aside")
+
+
+def test_what_stepped_aside_rests_when_the_machine_goes_down_and_stays_stopped_when_stopped() -> None:
+    aside = make_record(Parked(stepped_aside=True))
+    for wish, phase in (("park", Parked()), ("stop", Stopped())):
+        record = see(aside.but(wish=wish), turn=NOT_YET).record
+        assert (record.phase, record.is_resting, record.wish) == (phase, True, "run")
+
+
+@pytest.mark.parametrize("wish", ["stop", "park", "remove"])
+def test_what_a_user_asks_of_a_job_that_steps_aside_counts_more(wish: Wish) -> None:
+    saving = make_record(Saving(attempt=1, why=ASIDE, asked_at=NOW - 1), wish=wish)
+    assert see(saving, ended(75, stop_reason=ASIDE), turn=NOT_YET).record.is_resting
+
+
+def test_an_orphan_is_not_told_to_step_aside() -> None:
+    """Nobody would hold its deadline."""
+    assert see(make_record(), orphaned(), turn=OUTRANKED).actions == ()
 
 
 @pytest.mark.parametrize(

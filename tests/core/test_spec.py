@@ -22,6 +22,7 @@ command = ["python", "train.py"]     # argv; never a shell
 workdir = "."
 env = { OMP_NUM_THREADS = "2" }
 fresh_start = false
+priority = 0
 
 [checkpoint]
 dir = "checkpoints"                  # relative to workdir
@@ -51,6 +52,7 @@ non_finite = "restart"
 skip_batches = false
 
 [resources]
+cpus = 0
 gpus = 0
 memory = "16GiB"
 

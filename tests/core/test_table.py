@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from itertools import product, starmap
+from itertools import product
 from typing import NamedTuple
 
 import pytest
@@ -12,15 +12,19 @@ import pytest
 from perdured.core.decide import decide
 from perdured.core.decision import Decision
 from perdured.core.observation import AttemptSeen
-from perdured.core.record import RESTING, JobRecord, Phase, Starting, Waiting, Wish
+from perdured.core.queue.turn import GO, Turn
+from perdured.core.record import RESTING, UNDER_WAY, JobRecord, Parked, Phase, Starting, Waiting, Wish
 from perdured.core.table import TABLE, draw_states
 from perdured.core.triggers import Trigger, find_trigger
-from support.jobs import EVERY_SIGHT, NOW, PHASES, make_record, make_spec, observed
+from support.jobs import EVERY_SIGHT, NOT_YET, NOW, OUTRANKED, PHASES, make_record, make_spec, observed
 
 SPEC = make_spec()
 WISHES: tuple[Wish, ...] = ("run", "stop", "park", "restart", "remove")
+TURNS: dict[bool, tuple[Turn, ...]] = {True: (GO, OUTRANKED), False: (GO, NOT_YET)}
+"""By whether an attempt is under way."""
 VARIANTS: dict[str, tuple[Phase, ...]] = {
     "starting": (Starting(attempt=1), Starting(attempt=1, launches=3)),
+    "parked": (Parked(), Parked(stepped_aside=True)),
     "waiting": (Waiting(until=NOW + 8), Waiting(until=NOW), Waiting(until=NOW, probes=True)),
 }
 
@@ -36,19 +40,22 @@ class Case(NamedTuple):
     seen: AttemptSeen
     saved: int | None
     """Step of the newest checkpoint: none, the one that was known, or a newer one."""
+    turn: Turn = GO
 
     @property
     def trigger(self) -> Trigger:
-        return find_trigger(self.record, self.seen)
+        return find_trigger(self.record, self.seen, self.turn)
 
     def decide(self) -> Decision:
-        return decide(SPEC, self.record, observed(self.seen, saved=self.saved), NOW)
+        seen = observed(self.seen, saved=self.saved).model_copy(update={"turn": self.turn})
+        return decide(SPEC, self.record, seen, NOW)
 
 
 @pytest.fixture(scope="module")
 def decided() -> list[tuple[Case, Decision]]:
-    """What is decided in every phase, with every wish, at every sight, with and without progress and budget."""
-    cases = starmap(Case, product(_all_records(), EVERY_SIGHT.values(), (None, 100, 200)))
+    """What is decided in every phase, with every wish, at every sight, with and without progress, budget and a turn."""
+    given = product(_all_records(), EVERY_SIGHT.values(), (None, 100, 200))
+    cases = [Case(*each, turn) for each in given for turn in TURNS[each[0].phase.kind in UNDER_WAY]]
     return [(case, case.decide()) for case in cases]
 
 
@@ -127,6 +134,7 @@ def test_nothing_waits_for_what_may_never_come(decided: Decided) -> None:
     for case, decision in decided:
         is_decided_again = decision.record != case.record
         is_silent = case.seen.kind != "held" or case.seen.pid is None or case.record.phase.kind == "waiting"
+        is_silent &= case.trigger != Trigger.NOT_YET or not case.record.awaits_turn  # the queue will tell
         if is_silent and not is_decided_again and not case.record.is_resting:
             assert decision.wake_at is not None, case
             assert NOW < decision.wake_at <= NOW + 300

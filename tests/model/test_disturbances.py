@@ -65,6 +65,10 @@ def refuse(permanent: bool, cause: Cause, simulation: Simulation) -> None:
     simulation.daemon.unfit.append(Refused(why="unfit", permanent=permanent, cause=cause))
 
 
+def outrank(simulation: Simulation) -> None:
+    simulation.world.crowded = 6
+
+
 def wish(what: Wish, simulation: Simulation) -> None:
     simulation.wish(what)
 
@@ -75,6 +79,7 @@ HARMLESS: Sequence[Disturbance] = (
     restart_machine,
     terminate_keeper,
     blind,
+    outrank,
     partial(set_clock, -100_000.0),
     partial(set_clock, 100_000.0),
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from perdured.capacity import Limits
 from perdured.config import Config, load_config
 from perdured.errors import BadUsage
 
@@ -54,6 +55,13 @@ def test_the_defaults_of_root_are_the_systems(monkeypatch: pytest.MonkeyPatch) -
     assert (config.state_dir, config.socket) == (Path("/var/lib/perdure"), Path("/run/perdure/perdured.sock"))
 
 
+def test_a_file_says_how_much_the_jobs_may_have_together(tmp_path: Path) -> None:
+    path = tmp_path / "perdured.toml"
+    path.write_text('jobs = 8\ncpus = 4\nmemory = "1GiB"')
+    assert load_config(given(path)).limits == Limits(8, 4, 1 << 30)
+    assert load_config(given()).limits == Limits(None, None, None)
+
+
 def test_relative_places_are_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The keeper changes to another directory; what it is told must not depend on where it is."""
     monkeypatch.chdir(tmp_path)
@@ -68,6 +76,7 @@ def test_relative_places_are_made_absolute(tmp_path: Path, monkeypatch: pytest.M
         (b"on_stop = 'never'", "has errors", 'on_stop: found "never"; it must be "leave", "park" or "auto"'),
         (b"state_dri = '/x'", "has errors", 'state_dri: unknown key; did you mean "state_dir"?'),
         (b"zzz = 1", "has errors", "zzz: unknown key"),
+        (b"jobs = 0", "has errors", "jobs: found 0; it must be a whole number, 1 or more"),
         (b"state_dir = 3\nsocket = 4", "has errors", "socket"),
     ],
 )

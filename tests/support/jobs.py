@@ -21,6 +21,9 @@ from perdured.core.observation import (
     Trouble,
     Unverifiable,
 )
+from perdured.core.queue.amounts import Amounts
+from perdured.core.queue.demand import Demand
+from perdured.core.queue.turn import Lacks, MakesRoom, Turn
 from perdured.core.record import (
     AttemptRecord,
     Failed,
@@ -80,6 +83,10 @@ PHASES: dict[str, Phase] = {
     "succeeded": Succeeded(),
     "failed": Failed(),
 }
+
+
+NOT_YET = Turn("wait", Lacks(Amounts(1, 4), Amounts(1, 1), ("cpus",)))
+OUTRANKED = Turn("aside", MakesRoom(Demand("urgent", "big", Amounts(1, 4), "ready", priority=5)))
 
 
 # What is seen ---------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 from perdured.core.actions import Action, Clean, Forget, Launch, Probe, Stop
@@ -9,6 +10,7 @@ from perdured.core.decide import decide
 from perdured.core.ends.cause import STORAGE
 from perdured.core.observation import Absent, AttemptSeen, Ended, GroundSeen, Lost, Refused, Unverifiable
 from perdured.core.policy import wish_on_return
+from perdured.core.queue.turn import GO
 from perdured.core.record import UNDER_WAY, Wish
 from support.world import World
 
@@ -45,7 +47,8 @@ class Daemon:
         world, self._wake_at = self._world, None
         while (record := world.record) is not None:
             number = record.last_attempt.number if record.last_attempt else None
-            seen = world.observe(self._see(), number).model_copy(update={"ground": self._ground})
+            turn = world.take_turn()
+            seen = world.observe(self._see(), number).model_copy(update={"ground": self._ground, "turn": turn})
             decision = decide(world.spec, record, seen, world.now + self._clock_offset)
             if decision.record != record:
                 _check_change(world, decision.record.phase.kind)
@@ -58,6 +61,8 @@ class Daemon:
                         break
             if decision.record == record:
                 self._wake_at = decision.wake_at
+                if turn != GO:  # the queue tells when that changes
+                    self._wake_at = min(decision.wake_at or math.inf, world.now + self._clock_offset + 1.0)
                 return
 
     def take_up(self) -> None:

@@ -29,9 +29,10 @@ from perdured.core.observation import (
     Observation,
     Orphaned,
 )
-from perdured.core.record import JobRecord
+from perdured.core.queue.turn import GO, Turn
+from perdured.core.record import UNDER_WAY, JobRecord
 from perdured.core.spec import Spec
-from support.jobs import NOW, make_spec
+from support.jobs import NOT_YET, NOW, OUTRANKED, make_spec
 
 TICK = 10.0
 OnStop = Literal["saves", "exits", "dies", "ignores"]
@@ -94,6 +95,8 @@ class World:
     """A run has exited with 0 though nobody had asked it to stop."""
     has_stepped_over: bool = False
     """A start left a checkpoint out."""
+    crowded: int = 0
+    """For how many more looks there is no room for it."""
 
     # What the daemon does -----------------------------------------------------------------------------------------
 
@@ -232,6 +235,15 @@ class World:
         for attempt in self.attempts.values():
             attempt.has_keeper = attempt.leader_lives = attempt.children_live = False
             attempt.rebooted = True
+
+    # What the queue says ------------------------------------------------------------------------------------------
+
+    def take_turn(self) -> Turn:
+        """For so many looks as it is crowded, another job has, or is to have, the place."""
+        if not self.crowded or self.record is None:
+            return GO
+        self.crowded -= 1
+        return OUTRANKED if self.record.phase.kind in UNDER_WAY else NOT_YET
 
     # What is seen -------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from perdured.core.units import human_duration, human_size
 from perdured.wire import Attempt, Job, Pace, Remote, Standby
 
+from .queue_text import say_queue
 from .text import (
     DIM,
     STATE_COLOURS,
@@ -83,6 +84,7 @@ def _places(job: Job, now: float) -> dict[str, str]:
         "checkpoint": f"step {newest['step']}, {age}: {newest['path']}"
         if newest
         else f"none yet in {job['checkpoint_dir']}",
+        "queue": say_queue(job["queue"]) if job["queue"] else "",
         "saves": say_pace(job["pace"]) if job["pace"] else "",
         "standby": _say_standby(job["standby"]) if job["standby"] and job["ended_at"] is None else "",
         "remote": _say_remote(job["remote"], now) if job["remote"] else "",
@@ -233,6 +235,8 @@ def suggest(job: Job, ref: str) -> list[tuple[str, str]]:
     follow = (f"perdure logs -f {ref}", "follows its output over restarts")
     is_saved = job["checkpoint"] is not None
     resume = (f"perdure resume {ref}", "goes on from the newest valid checkpoint" if is_saved else "starts it again")
+    if job["state"] == "queued" or (job["queue"] and job["queue"]["position"] is not None):
+        return [("perdure ps", "shows who is ahead"), (f"perdure stop {ref}", "takes it out of the queue")]
     match job["state"]:
         case "failed":
             return [(f"perdure logs {ref}", "has all of its output"), resume]
@@ -243,7 +247,7 @@ def suggest(job: Job, ref: str) -> list[tuple[str, str]]:
                 (f"perdure checkpoints {ref}", "lists what it saved"),
                 (f"perdure logs {ref}", "has all of its output"),
             ]
-        case "waiting" | "queued":
+        case "waiting":
             return [
                 (f"perdure events -f {ref}", "tells what happens"),
                 (f"perdure restart {ref}", "does not wait longer"),

@@ -23,7 +23,7 @@ def decide(spec: Spec, record: JobRecord, observation: Observation, now: float) 
     """The decision for a job whose newest attempt was seen like this at `now` (seconds, steady within a life)."""
     noted = _note_what_was_seen(record, observation)
     observation = diagnose(spec, observation)
-    trigger = find_trigger(noted, observation.attempt)
+    trigger = find_trigger(noted, observation.attempt, observation.turn)
     return TABLE[record.phase.kind][trigger].step(Context(spec, noted, observation, now))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from perdured.core.ends.cause import HELD, Cause
 from perdured.core.ends.classify import classify_end
 from perdured.core.ends.end import End
+from perdured.core.queue.turn import ASIDE
 
 from .budgets import charge, count_failures
 from .decision import Context, Decision, tell
@@ -159,7 +160,19 @@ def _go_on(c: Context, record: JobRecord) -> Decision:
         return come_to_rest(record, c.now)
     if record.wish == "restart":
         return _wait(c, record.but(wish="run").renewed(), 0.0)
+    if _was_told_to_step_aside(c):
+        return _step_aside(record)
     return _wait(c, record, backoff_delay(c.spec.restart.backoff, count_idle_ends(record), record.id))
+
+
+def _was_told_to_step_aside(c: Context) -> bool:
+    seen = c.observation.attempt
+    return isinstance(seen, Ended) and seen.exit.stop_reason == ASIDE
+
+
+def _step_aside(record: JobRecord) -> Decision:
+    record = _decide_on_last(record.but(phase=Parked(stepped_aside=True)), say_at_step(ASIDE, record))
+    return Decision(record, (), (tell(record, "parked"),))
 
 
 def _is_to_rest(record: JobRecord) -> bool:

@@ -15,11 +15,12 @@ leader left behind may live, and write. The `Clean` action makes it so.
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, SkipValidation
 
 from perdured.contract.pacing import Pace
 from perdured.core.ends.cause import Cause
 from perdured.core.ends.evidence import Evidence
+from perdured.core.queue.turn import GO, Turn
 
 from .pulse import Pulse, Unhealthy, Watch, WatchKind
 from .standby import StandbyWord
@@ -162,3 +163,5 @@ class Observation(Value):
     vitals: Vitals = Vitals()
     standby: StandbyWord | None = None
     """For people: no decision about the job rests on it."""
+    turn: SkipValidation[Turn] = GO
+    """What the queue says."""

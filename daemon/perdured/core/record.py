@@ -23,6 +23,8 @@ Wish = Literal["run", "stop", "park", "restart", "remove"]
 
 class Queued(Value):
     kind: Literal["queued"] = "queued"
+    goes_on: bool = False
+    """An attempt came before, and the next one waits for its turn without having been asked for."""
 
 
 class Starting(Value):
@@ -61,6 +63,8 @@ class Parked(Value):
     """Preempted: it goes on when the machine, or the container, comes back."""
 
     kind: Literal["parked"] = "parked"
+    stepped_aside: bool = False
+    """For another job: it goes on when its turn comes."""
 
 
 class Stopped(Value):
@@ -84,7 +88,7 @@ PHASES = (Queued, Starting, Running, Saving, Waiting, Parked, Stopped, Succeeded
 UNDER_WAY = ("starting", "running", "saving")
 """Kinds of phase that have an attempt; what is seen of an attempt counts in these alone."""
 RESTING = ("parked", "stopped", "succeeded", "failed")
-"""Kinds of phase in which nothing runs and nothing will, until somebody asks."""
+"""Kinds of phase in which nothing runs and nothing will, until somebody asks; but for what was parked to step aside."""
 
 
 class AttemptRecord(Value):
@@ -161,7 +165,11 @@ class JobRecord(Value):
 
     @property
     def is_resting(self) -> bool:
-        return self.phase.kind in RESTING
+        return self.phase.kind in RESTING and not self.awaits_turn
+
+    @property
+    def awaits_turn(self) -> bool:
+        return isinstance(self.phase, Queued) or (isinstance(self.phase, Parked) and self.phase.stepped_aside)
 
     @property
     def last_attempt(self) -> AttemptRecord | None:
@@ -216,7 +224,7 @@ def exit_status(record: JobRecord) -> int | None:
     could not start it. A job that was asked to end and had saved nothing is no success, whatever its own exit code:
     where that is 0, or nobody knows it, the status is that of a death by SIGTERM.
     """
-    if record.wish != "run":
+    if record.wish != "run" or not record.is_resting:
         return None
     match record.phase.kind:
         case "succeeded":

@@ -213,6 +213,7 @@ class Health(Section):
 
 
 class Resources(Section):
+    cpus: Count = Field(0, ge=0, description="a whole number of CPUs, 0 or more")
     gpus: Count = Field(0, ge=0, description="a whole number of GPUs, 0 or more")
     memory: Size | None = Field(None, description='a size such as "16GiB"')
 
@@ -245,6 +246,7 @@ class Spec(Section):
         default_factory=dict, description='text for each name, such as { OMP_NUM_THREADS = "2" }'
     )
     fresh_start: bool = Field(False, strict=True, description="true or false")
+    priority: Count = Field(0, ge=-(10**9), description="a whole number; of the jobs that wait the highest goes first")
     checkpoint: Checkpoint = Field(Checkpoint(), description="a table: [checkpoint]")
     restart: Restart = Field(Restart(), description="a table: [restart]")
     stop: StopSection = Field(StopSection(), description="a table: [stop]")
@@ -269,7 +271,7 @@ def list_unserved(spec: Spec) -> list[str]:
     ranks = spec.ranks
     asked = {
         "resources.gpus: GPUs are not assigned yet; set CUDA_VISIBLE_DEVICES in `env`": spec.resources.gpus,
-        "resources.memory: memory is not limited yet": spec.resources.memory,
+        "resources.memory: a job starts when it fits beside the others; nothing limits it yet": spec.resources.memory,
         'ranks: only one process is started; use command = ["torchrun", …]': (ranks.per_node, ranks.nodes) != (1, "1"),
         "notify.urls: no notifications are sent yet": spec.notify.urls,
     }

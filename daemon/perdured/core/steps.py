@@ -6,6 +6,8 @@ What follows its end is in `perdured.core.endings`.
 from __future__ import annotations
 
 from perdured.core.ends.cause import Cause
+from perdured.core.queue.turn import ASIDE
+from perdured.core.queue.words import say_obstacle
 
 from .actions import Action, Clean, Dump, Forget, Launch, Look, Probe, Stop
 from .decision import Context, Decision, tell
@@ -19,7 +21,7 @@ from .record import AttemptRecord, JobRecord, Queued, Running, Saving, Starting,
 from .words import say_running, say_saving, say_starting
 
 MAX_LAUNCHES = 3
-OWN_REASONS = ("hang", "non_finite")
+OWN_REASONS = ("hang", "non_finite", ASIDE)
 """Of a stop that nobody asked for: nobody's wish repeats it either."""
 RECHECK = 5.0
 """Seconds until a second look where no event may come: at what could not be observed, or has no keeper."""
@@ -32,6 +34,15 @@ def then_nothing(c: Context) -> Decision:
 def then_stay(c: Context) -> Decision:
     """A wish that is fulfilled already."""
     return Decision(c.record.but(wish="run"))
+
+
+def then_stay_parked(c: Context) -> Decision:
+    """What had stepped aside does not come back by itself any more, but with the next daemon."""
+    return then_rest(c) if c.record.awaits_turn else then_stay(c)
+
+
+def then_come_back(c: Context) -> Decision:
+    return then_launch(c) if c.record.awaits_turn else then_nothing(c)
 
 
 def then_rest(c: Context) -> Decision:
@@ -50,7 +61,9 @@ def then_launch(c: Context) -> Decision:
     """A new attempt. The record that says so is saved before the keeper is started."""
     last = c.record.last_attempt
     number, why = (last.number + 1, last.why) if last else (1, None)
-    was_asked = last is not None and (isinstance(c.record.phase, Queued) or c.record.wish == "restart")
+    phase = c.record.phase
+    is_asked = c.record.wish == "restart" or (isinstance(phase, Queued) and not phase.goes_on)
+    was_asked = last is not None and is_asked
     record = _judge_anew(c).with_attempt(AttemptRecord(number=number))
     record = record.but(
         wish="run",
@@ -83,13 +96,35 @@ def then_queue(c: Context) -> Decision:
     return Decision(record, (), (tell(record, "queued"),))
 
 
+def then_launch_in_turn(c: Context) -> Decision:
+    """Asked to start now, which ends every wait but that for a turn."""
+    if c.observation.turn.kind == "go":
+        return then_launch(c)
+    if isinstance(c.record.phase, Queued):
+        return Decision(_judge_anew(c).but(wish="run"))
+    return _queue_again(c)
+
+
+def _queue_again(c: Context) -> Decision:
+    """Its place has gone to somebody else meanwhile."""
+    obstacle = c.observation.turn.obstacle
+    reason = f"queued: {say_obstacle(obstacle)}" if obstacle is not None else "queued"
+    queued = Queued(goes_on=c.record.wish != "restart")
+    record = _judge_anew(c).but(wish="run", phase=queued, reason=reason)
+    return Decision(record, (), (tell(record, "queued"),))
+
+
+def _launch_or_queue(c: Context) -> Decision:
+    return then_launch(c) if c.observation.turn.kind == "go" else _queue_again(c)
+
+
 def then_wait_or_launch(c: Context) -> Decision:
     phase = c.record.phase
     assert isinstance(phase, Waiting)
     # A wall clock that was set back while no daemon ran must not stretch the wait beyond the longest there is.
     until = min(phase.until, c.now + (LONGEST_PROBE if phase.probes else c.spec.restart.backoff.longest))
     if until <= c.now:
-        return _probe_or_launch(c, phase) if phase.probes else then_launch(c)
+        return _probe_or_launch(c, phase) if phase.probes else _launch_or_queue(c)
     return Decision(c.record.but(phase=phase.model_copy(update={"until": until})), (), (), until)
 
 
@@ -99,7 +134,7 @@ def _probe_or_launch(c: Context, phase: Waiting) -> Decision:
     if seen is None or not phase.until <= seen.at <= c.now:
         return Decision(c.record, (Probe(),), (), c.now + RECHECK)
     if seen.fault is None:
-        return then_launch(c)
+        return _launch_or_queue(c)
     return hold(c, c.record, seen.fault.why, seen.fault.cause, probe_delay(last.cause or Cause.DISK_FULL))
 
 
@@ -218,6 +253,15 @@ def then_clean(c: Context) -> Decision:
     """Two writers on one checkpoint directory must be impossible: an attempt is over when nothing of it lives."""
     record = c.record.but(reason=f"clearing away what is left of attempt {c.attempt}")
     return Decision(record, (Clean(attempt=c.attempt),), (), c.now + RECHECK)
+
+
+def then_step_aside(c: Context) -> Decision:
+    """It saves first, and goes on by itself when its turn comes again."""
+    obstacle = c.observation.turn.obstacle
+    assert obstacle is not None
+    reason = f"{say_obstacle(obstacle)}: {say_saving(ASIDE, _grace_of(c, ASIDE))}"
+    record = c.record.but(phase=Saving(attempt=c.attempt, why=ASIDE, asked_at=c.now), reason=reason)
+    return Decision(record, (_stop(c, ASIDE),), (tell(record, "saving"),))
 
 
 # Asked to end ---------------------------------------------------------------------------------------------------------

@@ -29,6 +29,8 @@ Row = dict[T, Cell]
 
 _NOTHING = Cell(steps.then_nothing, ())
 _FACTS = (
+    T.NOT_YET,
+    T.OUTRANKED,
     T.HELD,
     T.HUNG,
     T.NOT_FINITE,
@@ -47,7 +49,7 @@ _FACTS = (
     T.ORPHANED,
     T.UNKNOWN,
 )
-"""Facts about an attempt: in a phase that has none they change nothing."""
+"""Facts about an attempt and its turn: in a phase that has none they change nothing."""
 _UNATTENDED: Row = dict.fromkeys(_FACTS, _NOTHING)
 
 _LAUNCH = Cell(steps.then_launch, ("starting",))
@@ -59,11 +61,13 @@ _FORGET = Cell(steps.then_forget, ())
 _ASKED = (T.ASKED_STOP, T.ASKED_PARK, T.ASKED_RESTART, T.ASKED_REMOVE)
 _ASK: Row = dict.fromkeys(_ASKED, Cell(steps.then_ask_to_stop, ("saving",)))
 _ASK_AGAIN: Row = dict.fromkeys(_ASKED, Cell(steps.then_ask_again_to_stop, ()))
+_STEP_ASIDE = Cell(steps.then_step_aside, ("saving",))
 _AS_WISHED = ("waiting", "stopped", "parked")
 _LOSS = Cell(endings.then_restart_after_failure, ("failed", *_AS_WISHED))
 
 _ENDS: Row = {
     T.DUE: _NOTHING,
+    T.NOT_YET: _NOTHING,
     T.DONE: Cell(endings.then_succeed, ("succeeded",)),
     T.AGAIN: Cell(endings.then_run_again, _AS_WISHED),
     T.AS_ASKED: Cell(endings.then_end_as_asked, _AS_WISHED),
@@ -86,12 +90,13 @@ TABLE: dict[str, Row] = {
         T.DUE: _LAUNCH,
         T.ASKED_STOP: _STOP,
         T.ASKED_PARK: _PARK,
-        T.ASKED_RESTART: _LAUNCH,
+        T.ASKED_RESTART: Cell(steps.then_launch_in_turn, ("starting",)),
         T.ASKED_REMOVE: _FORGET,
     },
     "starting": _ENDS
     | _ASK
     | {
+        T.OUTRANKED: _STEP_ASIDE,
         **dict.fromkeys((T.HELD, T.HUNG, T.NOT_FINITE), Cell(steps.then_run, ("running",))),
         T.ABSENT: Cell(steps.then_launch_again, ("failed", *_AS_WISHED)),
         T.ORPHANED: Cell(steps.then_watch_orphan, ("running",)),
@@ -99,6 +104,7 @@ TABLE: dict[str, Row] = {
     "running": _ENDS
     | _ASK
     | {
+        T.OUTRANKED: _STEP_ASIDE,
         T.HELD: Cell(steps.then_watch, ("saving",)),
         T.HUNG: Cell(steps.then_end_the_hang, ("saving",)),
         T.NOT_FINITE: Cell(steps.then_stop_the_training, ("saving",)),
@@ -107,22 +113,23 @@ TABLE: dict[str, Row] = {
     "saving": _ENDS
     | _ASK_AGAIN
     | {
-        **dict.fromkeys((T.HELD, T.HUNG, T.NOT_FINITE), Cell(steps.then_watch, ("running",))),
+        **dict.fromkeys((T.HELD, T.HUNG, T.NOT_FINITE, T.OUTRANKED), Cell(steps.then_watch, ("running",))),
         T.ORPHANED: Cell(steps.then_watch_orphan, ()),
     },
     "waiting": _UNATTENDED
     | {
         T.DUE: Cell(steps.then_wait_or_launch, ("starting",)),
+        T.NOT_YET: Cell(steps.then_wait_or_launch, ("queued",)),
         T.ASKED_STOP: _STOP,
         T.ASKED_PARK: _PARK,
-        T.ASKED_RESTART: _LAUNCH,
+        T.ASKED_RESTART: Cell(steps.then_launch_in_turn, ("starting", "queued")),
         T.ASKED_REMOVE: _FORGET,
     },
     "parked": _UNATTENDED
     | {
-        T.DUE: _NOTHING,
+        T.DUE: Cell(steps.then_come_back, ("starting",)),
         T.ASKED_STOP: _STOP,
-        T.ASKED_PARK: _STAY,
+        T.ASKED_PARK: Cell(steps.then_stay_parked, ()),
         T.ASKED_RESTART: _QUEUE,
         T.ASKED_REMOVE: _FORGET,
     },

@@ -10,6 +10,7 @@ from enum import Enum
 
 from perdured.core.ends.cause import STORAGE, Cause
 from perdured.core.ends.classify import classify_end
+from perdured.core.queue.turn import GO, Turn
 
 from .observation import AttemptSeen
 from .record import UNDER_WAY, JobRecord
@@ -19,6 +20,8 @@ class Trigger(Enum):
     """The columns of the table; the value is what `docs/states.md` says of it."""
 
     DUE = "nothing stands in the way of a start"
+    NOT_YET = "it is not its turn"
+    OUTRANKED = "another job, of a higher priority, is to have its place"
     HELD = "a keeper holds the attempt"
     HUNG = "it has made no step for too long"
     NOT_FINITE = "its loss is not finite any more"
@@ -65,12 +68,14 @@ _OF_AN_EXIT = {
 _ALIVE = (Trigger.HELD, Trigger.HUNG, Trigger.NOT_FINITE, Trigger.ORPHANED)
 
 
-def find_trigger(record: JobRecord, seen: AttemptSeen) -> Trigger:
+def find_trigger(record: JobRecord, seen: AttemptSeen, turn: Turn = GO) -> Trigger:
     """The one trigger that counts now."""
     wished = _WISHES.get(record.wish)
     if record.phase.kind not in UNDER_WAY:
-        return wished or Trigger.DUE
+        return wished or (Trigger.DUE if turn.kind == "go" else Trigger.NOT_YET)
     fact = _find_fact(seen)
+    if fact == Trigger.HELD and turn.kind == "aside":
+        return wished or Trigger.OUTRANKED
     return wished if wished and fact in _ALIVE else fact
 
 

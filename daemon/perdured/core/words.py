@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from perdured.core.ends.cause import Cause
+from perdured.core.queue.turn import ASIDE
 
 from .observation import AttemptSeen, Ended, Exit, Lost
 from .record import JobRecord
@@ -31,7 +32,7 @@ def _say_exit(exit: Exit) -> str:
     return f"killed by signal {exit.signal}" if exit.signal is not None else f"exit code {exit.exit_code}"
 
 
-_ASKED = {"restart": "asked to restart", "stop": "asked to stop"}
+_ASKED = {"restart": "asked to restart", "stop": "asked to stop", ASIDE: "it had stepped aside"}
 """Causes that are what the keeper was told, as what somebody wanted."""
 
 
@@ -44,7 +45,8 @@ def say_running(attempt: int) -> str:
 
 
 def say_saving(why: str, grace: float) -> str:
-    return f"asked to save and end ({why}), at most {human_duration(grace)}"
+    end = "step aside" if why == ASIDE else f"end ({why})"
+    return f"asked to save and {end}, at most {human_duration(grace)}"
 
 
 def say_waiting(record: JobRecord, delay: float, used: int, limit: int) -> str:

@@ -22,6 +22,7 @@ from perdured.core.actions import Launch
 from perdured.core.decide import Decision, decide
 from perdured.core.events import Event
 from perdured.core.observation import AttemptSeen, CheckpointSeen, Ended, Held, Lost, Observation, Vitals
+from perdured.core.queue.machine import Machine
 from perdured.core.record import JobRecord, Wish
 from perdured.disks import Disks
 from perdured.errors import DiskSilent
@@ -39,6 +40,7 @@ from .intake import Intake
 from .job import Job
 from .journal import Journal
 from .observe import observe, observe_newest_checkpoint
+from .queue import Queue
 from .scrubber import Scrubber
 from .standbys import Standbys
 from .vitals import examine
@@ -57,8 +59,9 @@ _log = logging.getLogger("perdured")
 class Loop:
     """Tends every job of one state directory."""
 
-    def __init__(self, state: StateDir, registry: Registry, clock: Clock, disks: Disks) -> None:
+    def __init__(self, state: StateDir, registry: Registry, clock: Clock, disks: Disks, machine: Machine) -> None:
         self.jobs: dict[str, Job] = {}
+        self.queue = Queue(machine, self._wake)
         self.journal = Journal(registry, clock)
         self._state = state
         self._registry = registry
@@ -82,6 +85,7 @@ class Loop:
     def add(self, job: Job) -> None:
         """Begins to tend a job that the registry knows."""
         self.jobs[job.id] = job
+        self.queue.note(job)
         self._tasks[job.id] = asyncio.create_task(self._tend(job), name=f"job {job.id}")
 
     async def close(self) -> None:
@@ -100,12 +104,16 @@ class Loop:
         self._kernel_log.close()
 
     def observe(self, job: Job) -> Observation:
-        return observe(job, self._state)
+        return observe(job, self._state).model_copy(update={"turn": self.queue.find_turn(job.id)})
 
     def wish(self, job: Job, wish: Wish, event: Event) -> None:
         """Records what a user asks for; durable when it returns."""
         self._save(job, job.record.but(wish=wish), (event,))
         job.wake.set()
+
+    def _wake(self, job: str) -> None:
+        if job in self.jobs:
+            self.jobs[job].wake.set()
 
     def _find_rivals(self, job: Job) -> Rivals:
         """Of two that start at once the keepers' lock lets one through."""
@@ -127,6 +135,7 @@ class Loop:
                 await self._sleep(job, wake_at)
         self._intake.forget(job)
         self._standbys.forget(job)
+        self.queue.forget(job.id)
         self.jobs.pop(job.id, None)
         self._tasks.pop(job.id, None)
 
@@ -138,6 +147,7 @@ class Loop:
                 silent = None if await self._connect(job) else job.number
             seen = await self._look(job)
             before = job.record
+            seen = seen.model_copy(update={"turn": self.queue.take_turn(job.id)})
             decision = decide(job.submission.spec, before, seen, self._clock())
             await self._carry_out(job, decision)
             if decision.record == before:
@@ -174,6 +184,7 @@ class Loop:
         job.is_newest_stale |= record.suspects != job.record.suspects
         has_moved = record.phase.kind != job.record.phase.kind
         job.record = record
+        self.queue.note(job)
         job.has_looked &= not record.is_resting
         if has_moved:
             self._look_at_remote(job)

@@ -19,11 +19,13 @@ from perdured.clock import Clock
 from perdured.core.events import Event
 from perdured.core.planner import list_stages, plan_save, until_safe_point
 from perdured.core.policy import wish_on_return
+from perdured.core.queue.machine import ENDLESS, Machine
 from perdured.core.record import JobRecord, Wish
 from perdured.core.spec import list_unserved
 from perdured.disks import Disks
 from perdured.errors import BadUsage, WrongState
 from perdured.processes import KeeperLink
+from perdured.queue_view import describe_queue
 from perdured.remote.record import RemoteRecord
 from perdured.remote.status import describe_tiers
 from perdured.state.beside import save_beside, save_submission
@@ -58,12 +60,12 @@ _WISHES: dict[str, Wish] = {
 
 
 class Service:
-    def __init__(self, state: StateDir, registry: Registry, clock: Clock) -> None:
+    def __init__(self, state: StateDir, registry: Registry, clock: Clock, machine: Machine = ENDLESS) -> None:
         self._state = state
         self._registry = registry
         self._clock = clock
         self._disks = Disks()
-        self._loop = Loop(state, registry, clock, self._disks)
+        self._loop = Loop(state, registry, clock, self._disks, machine)
 
     async def start(self, *, resume_parked: bool = True) -> None:
         """Takes up every job that the registry knows. What was parked goes on: there is a daemon again."""
@@ -92,6 +94,7 @@ class Service:
     async def submit(self, submission: Submission, id: str | None = None) -> SubmittedView:
         """A new job: durable, with its environment, before it returns. Raises BadUsage where it could never run."""
         _refuse_lacking_library(submission)
+        self._loop.queue.refuse_too_large(submission.spec)
         survey = await self._survey(submission)
         self._refuse_shared_checkpoints(submission, survey)  # from here on no await, or two could come to share them
         if survey.fault is not None:
@@ -269,15 +272,17 @@ class Service:
         return SubmittedView(**dict(self._describe(job)), notes=list_unserved(job.submission.spec))
 
     def _describe(self, job: Job) -> JobView:
+        seen = self._loop.observe(job)
         log = log_of(self._state.output(job.id, job.number)) if job.number else None
         route = find_route(job, self._state)
         place = Place(
             workdir=job.submission.workdir,
             checkpoint_dir=str(job.submission.checkpoint_dir),
             log=log,
+            queue=describe_queue(job.submission.spec, job.record, seen.turn),
             remote=self._loop.remote.describe(route, job.newest.step if job.newest else None) if route else None,
         )
-        return describe_job(job.record, self._loop.observe(job), place, self._clock())
+        return describe_job(job.record, seen, place, self._clock())
 
 
 def _find_saving_link(job: Job) -> KeeperLink:

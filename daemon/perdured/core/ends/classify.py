@@ -23,6 +23,7 @@ from typing import Literal
 
 from perdured.contract import exits
 from perdured.core.observation import AttemptSeen, Ended, Exit, Lost, Refused
+from perdured.core.queue.turn import ASIDE
 from perdured.core.words import say_end
 
 from .cause import Cause
@@ -99,7 +100,12 @@ def _find_stacks(lines: Sequence[str]) -> tuple[str, ...]:
 
 
 def _cause_of_stop(reason: str) -> Cause:
-    causes = {"preempted": Cause.PREEMPTED, STOP_FOR_HANG: Cause.HANG, STOP_FOR_LOSS: Cause.NON_FINITE}
+    causes = {
+        "preempted": Cause.PREEMPTED,
+        ASIDE: Cause.PREEMPTED,
+        STOP_FOR_HANG: Cause.HANG,
+        STOP_FOR_LOSS: Cause.NON_FINITE,
+    }
     return causes.get(reason, Cause.STOPPED)
 
 

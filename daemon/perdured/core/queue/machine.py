@@ -1,0 +1,15 @@
+"""What there is to be had."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .amounts import UNLIMITED, Amounts
+
+
+class Machine(NamedTuple):
+    has: Amounts = UNLIMITED
+
+
+ENDLESS = Machine()
+"""Nobody has to wait for room: a `perdure run`, which is alone."""

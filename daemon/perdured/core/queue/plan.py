@@ -1,0 +1,145 @@
+"""The rules of the queue.
+
+1. *Order.* A higher priority goes first; of one priority the older submission.
+2. *Never over capacity.* What starts fits beside all that has a place, also where that is on its way out.
+3. *Passing.* Whoever does not fit now claims all that it asks for, of everything. Who comes later may pass only with
+   what is left beside every claim ahead of it, so that it cannot delay anybody ahead by a moment. A big job is
+   therefore never starved by small ones: what becomes free is kept for it until it has enough. The price is that some
+   of it may lie idle meanwhile; without knowing how long jobs take nobody can do better and promise the same.
+4. A job that asks for more than the machine has claims nothing: it would keep the machine from all others.
+5. *Stepping aside.* Who cannot have enough otherwise, also when all who are leaving have left, takes the places of
+   running jobs of a strictly lower priority: of the lowest first, of these the youngest, of no more than are needed,
+   and of none where that would not be enough. It waits until they have saved and ended, and what they leave is kept
+   for it. They have a claim again at once, with the rank that they had.
+6. A job between two attempts (its backoff) keeps its rank, and so, as a rule, its place. One that waits for storage
+   (held) comes last and claims nothing.
+
+Between priorities there is no such promise: as long as jobs of a higher priority keep coming, one of a lower waits.
+
+The plan is a function of what is recorded, made anew each time: nothing is remembered from the one before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import takewhile
+
+from .amounts import NOTHING, Amounts
+from .demand import Demand
+from .machine import Machine
+from .turn import GO, Lacks, MakesRoom, TooLarge, Turn
+
+
+def make_plan(demands: Iterable[Demand], machine: Machine) -> dict[str, Turn]:
+    """The turn of each job, by id."""
+    order = sorted(demands, key=_rank)
+    room = _Room(
+        has=machine.has,
+        taken=_sum(demand.asks for demand in order if demand.has_place),
+        leaving=[demand for demand in order if demand.standing in ("yields", "leaves")],
+        holders=[demand for demand in reversed(order) if demand.standing == "holds"],
+    )
+    # Whoever takes a place ranks before the one who has it, so that this one's turn is found after.
+    return {demand.id: room.find_turn(demand) for demand in order}
+
+
+def _rank(demand: Demand) -> tuple[bool, int, float, str]:
+    return (demand.standing == "held", -demand.priority, demand.submitted_at, demand.id)
+
+
+def _sum(amounts: Iterable[Amounts]) -> Amounts:
+    total = NOTHING
+    for each in amounts:
+        total = total.plus(each)
+    return total
+
+
+@dataclass
+class _Room:
+    """What is left while the jobs are gone through in their order."""
+
+    has: Amounts
+    taken: Amounts
+    """By those who have a place, and those who are told to go."""
+    leaving: list[Demand]
+    """They, and those who have been told to step aside."""
+    holders: list[Demand]
+    """The others that have a place: the first to step aside first."""
+    claimed: Amounts = NOTHING
+    claimants: list[Demand] = field(default_factory=list)
+    successors: dict[str, Demand] = field(default_factory=dict)
+    """For whom each steps aside."""
+    waiting: int = 0
+
+    def find_turn(self, demand: Demand) -> Turn:
+        if not demand.has_place:
+            return self._take_in(demand)
+        successor = self.successors.get(demand.id)
+        if successor is not None or demand.standing == "yields":
+            self._claim(demand)
+        return Turn("aside", MakesRoom(successor)) if successor is not None else GO
+
+    def _claim(self, demand: Demand) -> None:
+        self.claimed = self.claimed.plus(demand.asks)
+        self.claimants.append(demand)
+
+    def _take_in(self, demand: Demand) -> Turn:
+        unclaimed = self.has.minus(self.taken).minus(self.claimed)
+        if unclaimed.has_room_for(demand.asks):
+            self.taken = self.taken.plus(demand.asks)
+            return GO
+        self.waiting += 1
+        kinds = self.has.list_lacking(demand.asks)
+        if kinds:
+            return Turn("wait", TooLarge(demand.asks, self.has, kinds), self.waiting)
+        return Turn("wait", self._let_wait(demand, unclaimed), self.waiting)
+
+    def _let_wait(self, demand: Demand, unclaimed: Amounts) -> Lacks:
+        kinds = unclaimed.list_lacking(demand.asks)
+        lacks = Lacks(demand.asks, self.has.minus(self.taken), kinds, self._find_ahead(kinds))
+        if demand.standing == "held":
+            return lacks
+        leaving = self._make_room(demand, unclaimed)
+        self._claim(demand)
+        return lacks._replace(leaving=tuple(each for each in leaving if _asks_for_any(each, kinds)))
+
+    def _make_room(self, demand: Demand, unclaimed: Amounts) -> list[Demand]:
+        """All who leave, or are told to, where there is enough after them; else nobody is told."""
+        coming = unclaimed.plus(_sum(each.asks for each in self.leaving))
+        lower = list(takewhile(lambda each: each.priority < demand.priority, self.holders))
+        chosen = choose_places(demand.asks, coming, lower)
+        if chosen is None:
+            return []
+        for each in chosen:
+            self.holders.remove(each)
+            self.leaving.append(each)
+            self.successors[each.id] = demand
+        return self.leaving
+
+    def _find_ahead(self, kinds: tuple[str, ...]) -> Demand | None:
+        return next((other for other in self.claimants if _asks_for_any(other, kinds)), None)
+
+
+def _asks_for_any(demand: Demand, kinds: tuple[str, ...]) -> bool:
+    return any(getattr(demand.asks, kind) for kind in kinds)
+
+
+def choose_places(asks: Amounts, coming: Amounts, holders: Sequence[Demand]) -> list[Demand] | None:
+    """As few of the holders, given in the order in which they should go, as make enough room beside what is coming;
+    None where all of them would not."""
+    chosen: list[Demand] = []
+    for each in holders:
+        kinds = coming.list_lacking(asks)
+        if not kinds:
+            break
+        if _asks_for_any(each, kinds):
+            chosen.append(each)
+            coming = coming.plus(each.asks)
+    if not coming.has_room_for(asks):
+        return None
+    for each in reversed(chosen):  # who had to go for one thing may not be needed, now that others went for another
+        if coming.minus(each.asks).has_room_for(asks):
+            chosen.remove(each)
+            coming = coming.minus(each.asks)
+    return chosen

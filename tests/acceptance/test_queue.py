@@ -1,0 +1,101 @@
+"""Jobs that ask for more than there is wait for their turn, and say what for, over the death of the daemon too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from perdured.wire import Event
+from support.daemons import Daemon, wait_for
+
+TWO_CPUS = "[resources]\ncpus = 2\n"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "perdured.toml"
+    path.write_text("cpus = 2\n")
+    return path
+
+
+@pytest.fixture
+def limited(tmp_path: Path, config: Path) -> Iterator[Daemon]:
+    """A daemon that has two CPUs for its jobs."""
+    daemon = Daemon(tmp_path)
+    daemon.start("--config", str(config))
+    yield daemon
+    daemon.close()
+
+
+def started_at(daemon: Daemon, job: str) -> str:
+    return str(daemon.show(job)["attempts"][0]["started_at"])
+
+
+def test_jobs_that_do_not_fit_wait_for_their_turn_by_priority_and_then_age(limited: Daemon, tmp_path: Path) -> None:
+    first = limited.count(tmp_path / "a", "1000", "--pause", "0.05", extra=f"priority = 5\n{TWO_CPUS}")
+    limited.wait_for_step(first, 1)
+    old = limited.count(tmp_path / "b", "1", extra=TWO_CPUS)
+    young = limited.count(tmp_path / "c", "1", extra=TWO_CPUS)
+    urgent = limited.count(tmp_path / "d", "1", extra=f"priority = 5\n{TWO_CPUS}")
+    free = limited.count(tmp_path / "e", "1")
+    assert limited.run("wait", free, "--timeout", "20").returncode == 0, "what asks for nothing starts at once"
+    shown = {job: limited.show(job) for job in (old, young, urgent)}
+    assert [each["state"] for each in shown.values()] == ["queued"] * 3
+    assert shown[urgent]["reason"] == "queued: needs 2 CPUs, 0 free"
+    assert shown[old]["reason"] == f"queued: needs 2 CPUs, 0 free; behind job {urgent} (counter)"
+    assert [shown[job]["queue"]["position"] for job in (urgent, old, young)] == [1, 2, 3]
+    assert "behind job" in limited.run("ps").stdout
+    assert limited.run("stop", first).returncode == 0
+    assert limited.run("wait", old, young, urgent, "--timeout", "30").returncode == 0
+    assert started_at(limited, urgent) < started_at(limited, old) < started_at(limited, young)
+
+
+def test_a_daemon_that_comes_back_finds_every_place_taken_that_was(
+    limited: Daemon, config: Path, tmp_path: Path
+) -> None:
+    first = limited.count(tmp_path / "a", "1000", "--pause", "0.05", extra=TWO_CPUS)
+    limited.wait_for_step(first, 1)
+    second = limited.count(tmp_path / "b", "1", extra=TWO_CPUS)
+    limited.kill()
+    limited.start("--config", str(config))
+    seen = limited.show(first)["step"]
+    wait_for(lambda: limited.show(first)["step"] > seen, "the first to go on")
+    assert limited.show(second)["state"] == "queued"
+    assert limited.run("restart", second, "--no-wait").returncode == 0
+    assert limited.show(second)["state"] == "queued", "nobody jumps the queue"
+    assert limited.run("stop", first).returncode == 0
+    assert limited.run("wait", second, "--timeout", "30").returncode == 0
+
+
+def test_a_job_of_a_higher_priority_takes_the_place_of_one_that_comes_back_and_loses_no_step(
+    limited: Daemon, config: Path, tmp_path: Path
+) -> None:
+    low, folder = limited.count(tmp_path / "a", "60", "--pause", "0.05", extra=TWO_CPUS), tmp_path / "a"
+    limited.wait_for_step(low, 3)
+    high = limited.count(tmp_path / "b", "1000", "--pause", "0.05", extra=f"priority = 5\n{TWO_CPUS}")
+    parked = limited.wait_for_state(low, "parked")
+    assert parked["attempts"][-1]["cause"] == "preempted"
+    assert parked["exit_status"] is None, "who waits for it goes on waiting"
+    assert parked["reason"].startswith("parked: needs 2 CPUs, 0 free")
+    assert any(f"job {high} (counter), of priority 5, needs its place" in e["text"] for e in told(limited, low))
+    limited.kill()
+    limited.start("--config", str(config))
+    assert limited.show(low)["state"] == "parked"
+    assert limited.run("stop", high).returncode == 0
+    assert limited.run("wait", low, "--timeout", "60").returncode == 0
+    steps = [int(line) for line in (folder / "steps.txt").read_text().splitlines() if line.isdecimal()]
+    assert steps == list(range(1, 61))
+    assert limited.show(low)["restarts"] == 1
+
+
+def told(daemon: Daemon, job: str) -> list[Event]:
+    return daemon.client.list_all_events(job)[0]
+
+
+def test_what_would_never_start_is_not_accepted(limited: Daemon, tmp_path: Path) -> None:
+    refused = limited.run("submit", "--cpus", "3", "--", "true")
+    assert refused.returncode == 2
+    assert "needs 3 CPUs, and there is no more than 2 CPUs" in refused.stderr
+    assert limited.client.list_jobs(everything=True) == []
