@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from perdured.keeper import records
-from support.daemons import COUNTER, Daemon, wait_for
+from support.daemons import BIN, COUNTER, Daemon, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +45,7 @@ def wait_until_ready(daemon: Daemon, job: str) -> dict[str, Any]:
         shown = daemon.show(job)
         return shown if shown["standby"] is not None and shown["standby"]["state"] == "ready" else None
 
-    return wait_for(find, f"the standby of {job}", ceiling=40)
+    return wait_for(find, f"the standby of {job}", ceiling=90)
 
 
 def find_waiting(daemon: Daemon, job: str) -> list[int]:
@@ -138,3 +138,30 @@ def test_one_that_cannot_be_leaves_the_job_as_it_would_be_without(daemon: Daemon
     after = daemon.wait_for_step(job, shown["step"] + 10)
     assert after["state"] == "running"
     assert len(after["attempts"]) == 2
+
+
+RANK = """
+import time, torch, perdure
+first = perdure.load("c.pth", default={"step": 0})["step"] + 1
+for step in range(first, 1000000):
+    perdure.save({"step": step, "tensor": torch.zeros(1)}, "c.pth")
+    time.sleep(0.2)
+"""
+
+
+@pytest.mark.torch
+@pytest.mark.timeout(180)
+def test_torchrun_itself_can_stand_by_and_it_is_said_that_its_ranks_cannot(daemon: Daemon, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "train.py").write_text(RANK)
+    job = daemon.submit(work, str(BIN / "torchrun"), "--standalone", "--nproc-per-node=1", "train.py")
+    shown = wait_until_ready(daemon, job)
+    assert "import as ever" in shown["standby"]["why"]
+    [waiting] = find_waiting(daemon, job)
+    os.kill(shown["attempts"][-1]["pid"], signal.SIGKILL)
+    after = wait_for_attempt(daemon, job, 2)
+    assert after["attempts"][-1]["pid"] == waiting
+    daemon.wait_for_step(job, after["attempts"][-1]["resumed_from_step"] + 3)
+    daemon.run("stop", job)  # its ranks are not its leader, and would outlive a keeper that is killed
+    daemon.wait_for_state(job, "stopped", ceiling=60)

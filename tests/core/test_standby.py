@@ -28,6 +28,7 @@ READY = StandbySeen(
     has_stepped=True,
     is_useful=True,
     is_as_asked=True,
+    is_launcher=False,
     others_prepare=False,
     available=8 << 30,
 )
@@ -90,6 +91,11 @@ def test_one_that_is_not_wanted_any_more_is_ended(state: str, changes: dict[str,
 def test_one_that_stands_ready_is_kept_while_the_next_attempt_is_waited_for() -> None:
     for phase in ("starting", "running", "saving", "waiting"):
         assert decide(state="ready", phase=phase, started_at=None).do == "nothing"
+
+
+def test_of_a_launcher_it_is_said_that_its_processes_gain_nothing() -> None:
+    assert "import as ever" in decide(state="ready", is_launcher=True).why
+    assert "import as ever" not in decide(state="ready").why
 
 
 def test_memory_that_comes_and_goes_a_little_does_not_start_and_end_it_again_and_again() -> None:

@@ -30,6 +30,9 @@ _INTERPRETER = re.compile(r"python(\d+(\.\d+)*)?t?$")
 _WITH_VALUE = "WX"
 _CLOSED = {"I": "isolated", "E": "ignoring PYTHONPATH", "S": "without site"}
 
+_READY = "the next attempt waits, with its imports done"
+_LAUNCHER_READY = "the launcher waits, with its imports done; the processes that it starts import as ever"
+
 State = Literal["none", "preparing", "ready"]
 
 
@@ -63,6 +66,8 @@ class StandbySeen(NamedTuple):
     """Whether the attempt has something of what would be preloaded; None: it was not looked."""
     is_as_asked: bool
     """What stands ready is of this command, environment and place."""
+    is_launcher: bool
+    """What stands ready is only to start the processes that train."""
     others_prepare: bool
     available: int
     """Bytes of memory."""
@@ -81,7 +86,7 @@ def decide_standby(spec: Spec, seen: StandbySeen, now: float) -> StandbyDecision
     if ends is not None:
         return StandbyDecision("end" if seen.state != "none" else "nothing", ends)
     if seen.state == "ready":
-        return StandbyDecision("nothing", "the next attempt waits, with its imports done", now + LOOK_AGAIN)
+        return StandbyDecision("nothing", _LAUNCHER_READY if seen.is_launcher else _READY, now + LOOK_AGAIN)
     if seen.state == "preparing":
         return StandbyDecision("nothing", "it is being prepared", now + LOOK_AGAIN)
     return _decide_start(seen, now)

@@ -43,6 +43,7 @@ class _Place:
     order: StandbyOrder | None = None
     """Of the one that is there or being prepared, but for what it imports."""
     task: asyncio.Task[None] | None = None
+    is_launcher: bool = False
     failed: dict[int, str] = field(default_factory=dict)
     """By attempt: why its try came to nothing."""
     useful: dict[int, bool] = field(default_factory=dict)
@@ -111,6 +112,7 @@ class Standbys:
             has_stepped=status is not None and status.step is not None,
             is_useful=place.useful.get(number),
             is_as_asked=self._is_as_asked(job, place),
+            is_launcher=place.is_launcher,
             others_prepare=any(other.task is not None for other in self._places.values()),
             available=await asyncio.to_thread(observe_available) if self._needs_memory(job, place) else ENOUGH,
         )
@@ -133,10 +135,9 @@ class Standbys:
             preload=(),
         )
 
-    def _order(self, job: Job) -> StandbyOrder:
+    def _order(self, job: Job, place: _Place) -> StandbyOrder:
         base, preload = self._base(job), job.submission.spec.standby.preload
-        program = observe_program(base)
-        if isinstance(program, Program) and program.is_launcher:
+        if place.is_launcher:
             return base._replace(preload=(*preload, *_LAUNCHER_IMPORTS))
         imports = self._load_imports(job)
         if imports is None:
@@ -168,7 +169,9 @@ class Standbys:
     async def _prepare(self, job: Job, place: _Place, attempt: int) -> None:
         try:
             place.order = self._base(job)
-            place.standby = await start_standby(await asyncio.to_thread(self._order, job))
+            program = await asyncio.to_thread(observe_program, place.order)
+            place.is_launcher = isinstance(program, Program) and program.is_launcher
+            place.standby = await start_standby(await asyncio.to_thread(self._order, job, place))
         except (PerdureError, OSError, ValueError) as error:
             place.failed = {attempt: _say(error)}
             _log.info("job %s: no standby: %s", job.id, _say(error))
