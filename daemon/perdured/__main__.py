@@ -60,12 +60,18 @@ def _read_config(arguments: Sequence[str] | None) -> Config:
     parser = argparse.ArgumentParser("perdured", description=about, epilog=_SIGNALS)
     parser.add_argument("--state-dir", type=Path, metavar="D", help="where jobs and their history are kept")
     parser.add_argument("--socket", type=Path, metavar="S", help="where the command line and other clients connect")
-    parser.add_argument("--config", type=Path, metavar="F", help="a TOML file with state_dir, socket, on_stop")
+    parser.add_argument("--config", type=Path, metavar="F", help="a TOML file with state_dir, socket, on_stop, keepers")
     parser.add_argument(
         "--on-stop",
         choices=("leave", "park", "auto"),
         help="what running jobs do when the daemon is told to stop: run on (leave), save and wait for the next start "
         "(park), or park only when the machine goes down (auto, the default)",
+    )
+    parser.add_argument(
+        "--keepers",
+        choices=("children", "units"),
+        help="what holds each attempt: a process that the daemon starts (children, the default), or a unit of systemd "
+        "beside the daemon's own (units)",
     )
     parser.add_argument("--version", action="version", version=f"perdured {__version__}")
     return load_config(parser.parse_args(arguments))
@@ -76,7 +82,7 @@ async def _serve(config: Config) -> int:
     with open_state(config.state_dir, clock) as (state, registry):
         listener = open_listening(config.socket)
         own_file = observe_socket_file(config.socket)
-        service = Service(state, registry, clock)
+        service = Service(state, registry, clock, config.keepers)
         await service.start()
         try:
             await _work_until_stopped(service, listener, Spool(state.spool, service))

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .errors import BadUsage
+from .processes import Keepers
 from .state.paths import default_socket_path, default_state_dir
 
 if sys.version_info >= (3, 11):
@@ -26,6 +27,7 @@ class Config(NamedTuple):
     state_dir: Path
     socket: Path
     on_stop: OnStop
+    keepers: Keepers = "children"
 
 
 class _File(BaseModel):
@@ -34,6 +36,7 @@ class _File(BaseModel):
     state_dir: Path | None = Field(None, description="a path")
     socket: Path | None = Field(None, description="a path")
     on_stop: OnStop | None = Field(None, description='"leave", "park" or "auto"')
+    keepers: Keepers | None = Field(None, description='"children" or "units"')
 
 
 def load_config(given: argparse.Namespace) -> Config:
@@ -42,11 +45,12 @@ def load_config(given: argparse.Namespace) -> Config:
         state_dir=(given.state_dir or file.state_dir or default_state_dir()).absolute(),
         socket=(given.socket or file.socket or default_socket_path()).absolute(),
         on_stop=given.on_stop or file.on_stop or "auto",
+        keepers=given.keepers or file.keepers or "children",
     )
 
 
 def _load_file(path: Path) -> _File:
-    todo = "It may have state_dir, socket and on_stop (leave, park or auto)."
+    todo = "It may have state_dir, socket, on_stop (leave, park or auto) and keepers (children or units)."
     try:
         return _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:

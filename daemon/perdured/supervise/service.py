@@ -23,7 +23,7 @@ from perdured.core.record import JobRecord, Wish
 from perdured.core.spec import list_unserved
 from perdured.disks import Disks
 from perdured.errors import BadUsage, WrongState
-from perdured.processes import KeeperLink
+from perdured.processes import KeeperLink, Keepers
 from perdured.remote.record import RemoteRecord
 from perdured.remote.status import describe_tiers
 from perdured.state.beside import save_beside, save_submission
@@ -58,12 +58,12 @@ _WISHES: dict[str, Wish] = {
 
 
 class Service:
-    def __init__(self, state: StateDir, registry: Registry, clock: Clock) -> None:
+    def __init__(self, state: StateDir, registry: Registry, clock: Clock, keepers: Keepers = "children") -> None:
         self._state = state
         self._registry = registry
         self._clock = clock
         self._disks = Disks()
-        self._loop = Loop(state, registry, clock, self._disks)
+        self._loop = Loop(state, registry, clock, self._disks, keepers)
 
     async def start(self, *, resume_parked: bool = True) -> None:
         """Takes up every job that the registry knows. What was parked goes on: there is a daemon again."""
