@@ -62,12 +62,18 @@ def _read_config(arguments: Sequence[str] | None) -> Config:
     parser = argparse.ArgumentParser("perdured", description=about, epilog=_SIGNALS)
     parser.add_argument("--state-dir", type=Path, metavar="D", help="where jobs and their history are kept")
     parser.add_argument("--socket", type=Path, metavar="S", help="where the command line and other clients connect")
-    parser.add_argument("--config", type=Path, metavar="F", help="a TOML file: state_dir, socket, on_stop and limits")
+    parser.add_argument("--config", type=Path, metavar="F", help="a TOML file: state_dir, socket, limits and the like")
     parser.add_argument(
         "--on-stop",
         choices=("leave", "park", "auto"),
         help="what running jobs do when the daemon is told to stop: run on (leave), save and wait for the next start "
         "(park), or park only when the machine goes down (auto, the default)",
+    )
+    parser.add_argument(
+        "--keepers",
+        choices=("children", "units"),
+        help="what holds each attempt: a process that the daemon starts (children, the default), or a unit of systemd "
+        "beside the daemon's own (units)",
     )
     parser.add_argument("--version", action="version", version=f"perdured {__version__}")
     return load_config(parser.parse_args(arguments))
@@ -78,7 +84,8 @@ async def _serve(config: Config) -> int:
     with open_state(config.state_dir, clock) as (state, registry):
         listener = open_listening(config.socket)
         own_file = observe_socket_file(config.socket)
-        service = Service(state, registry, clock, Machine(observe_capacity(config.limits)))
+        machine = Machine(observe_capacity(config.limits))
+        service = Service(state, registry, clock, machine, config.keepers)
         await service.start()
         try:
             await _work_until_stopped(service, listener, Spool(state.spool, service))

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from .capacity import Limits
 from .core.spec import Count, Size
 from .errors import BadUsage
+from .processes import Keepers
 from .state.paths import default_socket_path, default_state_dir
 
 if sys.version_info >= (3, 11):
@@ -29,6 +30,7 @@ class Config(NamedTuple):
     socket: Path
     on_stop: OnStop
     limits: Limits = Limits()
+    keepers: Keepers = "children"
 
 
 class _File(BaseModel):
@@ -40,6 +42,7 @@ class _File(BaseModel):
     jobs: Count | None = Field(None, ge=1, description="a whole number, 1 or more: so many jobs run at once")
     cpus: Count | None = Field(None, ge=0, description="a whole number of CPUs, 0 or more, for all jobs together")
     memory: Size | None = Field(None, description='a size such as "64GiB", for all jobs together')
+    keepers: Keepers | None = Field(None, description='"children" or "units"')
 
 
 def load_config(given: argparse.Namespace) -> Config:
@@ -49,11 +52,13 @@ def load_config(given: argparse.Namespace) -> Config:
         socket=(given.socket or file.socket or default_socket_path()).absolute(),
         on_stop=given.on_stop or file.on_stop or "auto",
         limits=Limits(file.jobs, file.cpus, file.memory),
+        keepers=given.keepers or file.keepers or "children",
     )
 
 
 def _load_file(path: Path) -> _File:
-    todo = "It may have state_dir, socket, on_stop (leave, park or auto), jobs, cpus and memory."
+    may = "state_dir, socket, on_stop (leave, park or auto), keepers (children or units), jobs, cpus and memory"
+    todo = f"It may have {may}."
     try:
         return _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:

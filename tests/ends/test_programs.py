@@ -22,7 +22,7 @@ from support.processes import make_order, run, tidy, wait_for_end
 
 PROGRAMS = Path(__file__).parent / "programs"
 MEMORY_CGROUP = "/sys/fs/cgroup/memory"
-_UNSTARTED = {Cause.NOT_STARTED, Cause.REFUSED, Cause.IN_USE, Cause.REMOTE}
+_UNSTARTED = {Cause.NOT_STARTED, Cause.REFUSED, Cause.IN_USE, Cause.REMOTE, Cause.NO_UNIT}
 COVERED_ELSEWHERE = {Cause.STOPPED, Cause.REBOOTED, Cause.HANG, Cause.UNKNOWN} | _UNSTARTED
 """Ends that no program makes by itself: see `tests/core/test_classify.py`."""
 

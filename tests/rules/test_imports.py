@@ -55,6 +55,13 @@ def test_the_daemon_does_not_load_the_library_of_the_remote_tier() -> None:
     assert not {"obstore", "boto3", "perdured.remote.store"} & loaded
 
 
+def test_the_daemon_does_not_load_the_library_for_systemd_before_it_asks_for_a_unit() -> None:
+    """A daemon whose keepers are its children has no use for it."""
+    loaded = _modules_after("import perdured.__main__, perdured.api.server, sys; print('\\n'.join(sys.modules))")
+    assert "perdured.processes.units" in loaded
+    assert not [name for name in loaded if is_within(name, "jeepney")]
+
+
 def test_importing_perdure_loads_neither_torch_nor_numpy() -> None:
     loaded = _modules_after("import perdure, sys; print('\\n'.join(sys.modules))")
     assert "perdure" in loaded

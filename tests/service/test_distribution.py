@@ -22,8 +22,16 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 
 def test_the_wheel_holds_two_packages_and_nothing_else(wheel: zipfile.ZipFile) -> None:
-    """Examples, tests and units stay in the repository."""
+    """Examples and tests stay in the repository."""
     assert {name.partition("/")[0] for name in wheel.namelist() if ".dist-info/" not in name} == {"perdured", "perdure"}
+
+
+def test_it_brings_what_the_service_is_installed_from(wheel: zipfile.ZipFile) -> None:
+    """The same files that the folder `systemd` of the repository shows."""
+    shown = {path.relative_to(ROOT / "systemd") for path in (ROOT / "systemd").rglob("*") if path.is_symlink()}
+    assert len(shown) == 4
+    for name in shown:
+        assert wheel.read(f"perdured/systemd/{name}") == (ROOT / "systemd" / name).read_bytes()
 
 
 @pytest.mark.parametrize("package", ["perdured", "perdure"])

@@ -14,7 +14,7 @@ from perdured.errors import BadUsage
 
 
 def given(config: Path | None = None, **options: object) -> argparse.Namespace:
-    usual = {"config": config, "state_dir": None, "socket": None, "on_stop": None}
+    usual = {"config": config, "state_dir": None, "socket": None, "on_stop": None, "keepers": None}
     return argparse.Namespace(**(usual | options))
 
 

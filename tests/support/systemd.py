@@ -10,21 +10,19 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from .cgroups import TestCgroup
 from .daemons import wait_for
 
 SYSTEMD = next((path for path in ("/usr/lib/systemd/systemd", "/lib/systemd/systemd") if Path(path).exists()), None)
 CAN_RUN = SYSTEMD is not None and os.geteuid() == 0 and shutil.which("unshare") and shutil.which("nsenter")
 
-# The new cgroup is entered first, so that what systemd makes can be found and removed.
+_UNSHARE = ("unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--mount-proc", "--kill-child")
 _BOOT = """
-set -eu
-for group in "$@"; do mkdir "$group"; echo $$ > "$group/cgroup.procs"; done
-exec unshare --mount --propagation private --pid --fork --mount-proc --kill-child sh -euc '
-    mount -t tmpfs tmpfs /run
-    mkdir -p /run/systemd/system "$XDG_RUNTIME_DIR"
-    chmod 700 "$XDG_RUNTIME_DIR"
-    "$SYSTEMD" --user  # as a child: PID 1 is refused
-    exit $?'
+mount -t tmpfs tmpfs /run
+mkdir -p /run/systemd/system "$XDG_RUNTIME_DIR"
+chmod 700 "$XDG_RUNTIME_DIR"
+"$SYSTEMD" --user  # as a child: PID 1 is refused
+exit $?
 """
 
 
@@ -35,11 +33,8 @@ class UserManager:
         self.units = home / "config" / "systemd" / "user"
         self.units.mkdir(parents=True)
         self._home = home
-        roots = ("/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup")
-        fit = [root for root in roots if Path(root, "cgroup.procs").exists()]
-        self._cgroups = [Path(root, f"test-{os.getpid()}-{home.name}") for root in fit]
-        groups = [str(path) for path in self._cgroups]
-        self._outer = subprocess.Popen(["sh", "-c", _BOOT, "boot", *groups], env=self._env)
+        self._cgroup = TestCgroup(f"test-{os.getpid()}-{home.name}")
+        self._outer = subprocess.Popen(self._cgroup.wrap(*_UNSHARE, "sh", "-euc", _BOOT), env=self._env)
 
     @property
     def _env(self) -> dict[str, str]:
@@ -74,16 +69,7 @@ class UserManager:
     def close(self) -> None:
         self._outer.kill()
         self._outer.wait(timeout=20)
-        wait_for(self._remove_cgroups, "the cgroups to be empty")
-
-    def _remove_cgroups(self) -> bool:
-        for group in self._cgroups:
-            for folder in sorted(group.rglob("*/"), reverse=True):
-                with contextlib.suppress(OSError):
-                    folder.rmdir()
-            with contextlib.suppress(OSError):
-                group.rmdir()
-        return not any(group.exists() for group in self._cgroups)
+        self._cgroup.remove()
 
 
 @contextlib.contextmanager

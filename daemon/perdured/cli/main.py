@@ -47,6 +47,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
     "More": {
         "doctor": "Tell what this machine gives before it is taken away.",
+        "service": "Have the daemon started by systemd: install, uninstall, status.",
         "completion": "Print the completion script for a shell.",
     },
 }

@@ -39,6 +39,7 @@ BUDGETS: dict[Cause, Budget | None] = {
     Cause.READ_ONLY: None,
     Cause.IN_USE: None,
     Cause.REMOTE: None,
+    Cause.NO_UNIT: None,
     Cause.SYNTAX_ERROR: _SPECS,
     Cause.IMPORT_ERROR: _SPECS,
     Cause.EXCEPTION: _SPECS,

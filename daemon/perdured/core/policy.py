@@ -48,7 +48,7 @@ def backoff_delay(backoff: Backoff, failures: int, job: str) -> float:
 
 
 LONGEST_PROBE = 3600.0
-_FIRST_PROBE = {Cause.QUOTA: 300.0, Cause.READ_ONLY: 60.0, Cause.IN_USE: 5.0}
+_FIRST_PROBE = {Cause.QUOTA: 300.0, Cause.READ_ONLY: 60.0, Cause.IN_USE: 5.0, Cause.NO_UNIT: 5.0}
 
 
 def probe_delay(cause: Cause, in_vain: int = 0) -> float:

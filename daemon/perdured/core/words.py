@@ -71,6 +71,7 @@ def say_stepped_over(record: JobRecord, checkpoint: str, delay: float) -> str:
 _HELD = {
     Cause.IN_USE: ("the checkpoint directory is free", "the checkpoint directory to be free"),
     Cause.REMOTE: ("the remote answers", "the remote to answer"),
+    Cause.NO_UNIT: ("systemd starts its keeper", "systemd to start its keeper"),
 }
 _HELD_BY_STORAGE = ("there is storage again", "the disk to take a file again")
 

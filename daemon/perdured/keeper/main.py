@@ -26,9 +26,9 @@ Rules
 Every crash on the way
 ----------------------
 Daemon: D1 make the cgroup leaf and save want.json, D2 spawn the keeper, D3 send `go` when it is ready.
-Keeper: K1 directory and lock, K2 socket, `ready`, K3 fork the leader, which waits at a gate, K4 save run.json, K5 open
-the gate, K6 leader ends: save exit.json, K7 reap, K8 kill what is left, K9 save exit.json with their number, release
-the locks.
+Keeper: K1 directory and lock, K2 (in a unit of its own) the leaf, socket, `ready`, K3 fork the leader, which waits at a
+gate, K4 save run.json, K5 open the gate, K6 leader ends: save exit.json, K7 reap, K8 kill what is left, K9 save
+exit.json with their number, release the locks.
 
 | who dies | when | what is left | observed as |
 |---|---|---|---|
@@ -112,6 +112,8 @@ class Post(NamedTuple):
     want: Want
     listener: socket.socket
     stance: Stance
+    leaf: str | None
+    """The cgroup for the command and all that it starts."""
     standby: WaitingStandby | None
     """The leader, where it was started early."""
 
@@ -197,13 +199,14 @@ def _take_post(directory: Path, leaving: contextlib.ExitStack, stance: Stance, s
         leaving.callback(os.close, held)
     if (directory / records.RUN).exists() or (directory / records.EXIT).exists():
         raise Refused("this attempt has been started before; an attempt starts once")
-    if want.cgroup is not None:
-        leaving.callback(cgroup.remove, want.cgroup)
+    leaf = want.cgroup if want.unit is None else cgroup.make_leaf("attempt")
+    if leaf is not None:
+        leaving.callback(cgroup.remove, leaf)
     listener = sockets.bind_unix(directory / records.SOCKET)
     leaving.callback((directory / records.SOCKET).unlink, missing_ok=True)
     leaving.callback(listener.close)
     locks = frozenset({lock} if held is None else {lock, held})
-    return Post(directory, locks, want, listener, stance, standby)
+    return Post(directory, locks, want, listener, stance, leaf, standby)
 
 
 def _hold(want: Want) -> int:
@@ -264,7 +267,7 @@ def _find_leader(post: Post) -> WaitingLeader | WaitingStandby:
 
 
 def _record_start(post: Post, leader: WaitingLeader | WaitingStandby) -> RunRecord:
-    leaf = post.want.cgroup
+    leaf = post.leaf
     try:
         if leaf is not None:
             cgroup.join(leaf, leader.pid)

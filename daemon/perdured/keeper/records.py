@@ -63,6 +63,8 @@ class Want(NamedTuple):
     """An empty cgroup v2 directory for the command and all that it starts."""
     checkpoint_dir: str | None = None
     """The directory that the keeper holds for the attempt, so that nobody else writes checkpoints there."""
+    unit: str | None = None
+    """The unit of systemd that the keeper is; then the cgroup around it is its own, and it makes the leaf itself."""
 
 
 class RunRecord(NamedTuple):
@@ -220,6 +222,7 @@ def _parse_want(data: Data) -> Want:
         grace=take(data, "grace", float),
         cgroup=take_optional(data, "cgroup", str),
         checkpoint_dir=take_optional(data, "checkpoint_dir", str),
+        unit=take_optional(data, "unit", str),
     )
 
 

@@ -1,6 +1,6 @@
 """The only module of the daemon that starts, signals and looks at processes: jobs through keepers, and the carrier.
 
-start_keeper       the launch protocol: nothing runs that is not recorded
+start_keeper       the launch protocol: nothing runs that is not recorded; as a child, or as a unit of systemd
 observe_attempt    what an attempt's directory and the kernel say about it
 connect_keeper     a proven connection to a living keeper
 perform_clean, signal_orphan, wait_orphan     for an attempt whose keeper is gone
@@ -16,7 +16,7 @@ KernelLog               what the kernel's log says of deaths and GPU faults
 from .belongings import NOTHING, Belongings, Surveyor, wait_for_return
 from .carrier import Carrier, start_carrier
 from .kernel_log import KernelLog
-from .launch import DirectoryInUse, KeeperFailed, Order, start_keeper
+from .launch import DirectoryInUse, KeeperFailed, Keepers, Order, start_keeper
 from .link import KeeperLink, KeeperStatus, NotOurs, connect_keeper
 from .observe import observe_attempt
 from .orphan import NotClean, StillHeld, perform_clean, signal_orphan, wait_orphan
@@ -25,6 +25,7 @@ from .scrub import ScrubProcess, ScrubVerdict, start_scrub
 from .stacks import Teller, dump_stacks, is_paused, sample_shape
 from .standby import NoStandby, Standby, StandbyOrder, clear_standby, observe_program, start_standby
 from .stuck import find_stuck
+from .units import NoUnit
 
 __all__ = [
     "NOTHING",
@@ -34,8 +35,10 @@ __all__ = [
     "KeeperFailed",
     "KeeperLink",
     "KeeperStatus",
+    "Keepers",
     "KernelLog",
     "NoStandby",
+    "NoUnit",
     "NotClean",
     "NotOurs",
     "Order",

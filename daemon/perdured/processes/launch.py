@@ -1,7 +1,8 @@
 """Starts an attempt. Each step is durable, or undone by the kernel, before the next (`keeper/main.py` has the table).
 
-want.json and the cgroup leaf → the keeper, which takes its lock and says `ready` → `go` → the command. A daemon that
-dies before `go` leaves a keeper that ends by itself; one that dies after it leaves an attempt to be adopted.
+want.json and the cgroup leaf → the keeper, as a child of the daemon or as a unit of its own (`units.py`), which takes
+its lock and says `ready` → `go` → the command. A daemon that dies before `go` leaves a keeper that ends by itself; one
+that dies after it leaves an attempt to be adopted.
 """
 
 from __future__ import annotations
@@ -17,16 +18,17 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from perdured import keeper
 from perdured.contract import durable, environment
-from perdured.descriptors import give_back_limit
+from perdured.descriptors import AT_START, give_back_limit
 from perdured.errors import PerdureError
 from perdured.keeper import cgroup, channel, records
 from perdured.keeper.records import Want
 
 from .orphan import is_over, perform_clean
+from .units import LOG_FLAGS, Execution, Unit, name_unit, spawn_unit
 
 READY_CEILING = 30.0
 """Seconds for an interpreter to start and bind a socket; a machine that needs more is in no state to train."""
@@ -35,6 +37,9 @@ _LOG_TAIL = 2000
 
 Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 """Of the daemon, of a start channel."""
+
+Keepers = Literal["children", "units"]
+"""Whose the keepers are: ours, or systemd's."""
 
 _unreaped: set[int] = set()
 
@@ -53,6 +58,14 @@ class Order:
     """Seconds."""
     checkpoint_dir: str | None = None
     """Held by the keeper: no other attempt writes there meanwhile."""
+    in_unit: bool = False
+    """Its keeper is a unit of systemd instead of a child of ours."""
+
+    @property
+    def unit(self) -> Unit | None:
+        if not self.in_unit:
+            return None
+        return Unit(name_unit(self.job, self.attempt), f"Perdure: attempt {self.attempt} of job {self.job}", self.grace)
 
 
 class KeeperFailed(PerdureError):
@@ -72,6 +85,8 @@ class Early(Protocol):
 
     nonce: str
     """What that process has in its environment."""
+    unit: Unit | None
+    """That its keeper is."""
 
     def take(self, directory: Path) -> Ends:
         """The start channel to the keeper, which from now on is that of the attempt in this directory."""
@@ -88,14 +103,14 @@ async def start_keeper(order: Order, program: Path = PROGRAM, early: Early | Non
     await asyncio.to_thread(clear_earlier, order.directory)
     if early is not None:
         with contextlib.suppress(NotReady, OSError):  # what never said that it is ready has started nothing
-            await _start(order, early.nonce, partial(_take_early, early))
+            await _start(order, early.nonce, early.unit, partial(_take_early, early))
             return True
-    await _start(order, secrets.token_hex(16), partial(_spawn, program))
+    await _start(order, secrets.token_hex(16), order.unit, partial(_spawn, program))
     return False
 
 
-async def _start(order: Order, nonce: str, open_channel: Callable[[Order], Awaitable[Ends]]) -> None:
-    want = await asyncio.to_thread(_save_want, order, nonce)
+async def _start(order: Order, nonce: str, unit: Unit | None, open_channel: Callable[[Order], Awaitable[Ends]]) -> None:
+    want = await asyncio.to_thread(_save_want, order, nonce, unit)
     try:
         reader, writer = await open_channel(order)
         try:
@@ -113,7 +128,21 @@ async def _start(order: Order, nonce: str, open_channel: Callable[[Order], Await
 
 
 async def _spawn(program: Path, order: Order) -> Ends:
-    return await asyncio.open_unix_connection(sock=spawn_keeper(order.directory, program))
+    return await open_keeper(order.directory, order.unit, program)
+
+
+async def open_keeper(directory: Path, unit: Unit | None, program: Path = PROGRAM, *options: str) -> Ends:
+    """A keeper that has nothing of ours but its end of the start channel, as a child or as this unit."""
+    if unit is None:
+        ours = spawn_keeper(directory, program, *options)
+    else:
+        command = _make_command(directory, program, *options)
+        ours = await spawn_unit(unit, Execution(command, directory / records.KEEPER_LOG, AT_START))
+    return await asyncio.open_unix_connection(sock=ours)
+
+
+def _make_command(directory: Path, program: Path, *options: str) -> tuple[str, ...]:
+    return (sys.executable, "-I", "-S", str(program), str(directory), *options)
 
 
 async def _take_early(early: Early, order: Order) -> Ends:
@@ -141,12 +170,12 @@ def clear_earlier(directory: Path) -> None:
         perform_clean(directory.with_name(str(last)))
 
 
-def _save_want(order: Order, nonce: str) -> Want:
+def _save_want(order: Order, nonce: str, unit: Unit | None = None) -> Want:
     directory = order.directory
     if (directory / records.RUN).exists() or (directory / records.EXIT).exists():
         raise _make_failure(order, "It has been started before, and an attempt starts only once.")
     durable.make_directories(directory, 0o700)
-    leaf = cgroup.make_leaf(f"perdure-{order.job}-{order.attempt}-{nonce[:8]}")
+    leaf = None if unit is not None else cgroup.make_leaf(f"perdure-{order.job}-{order.attempt}-{nonce[:8]}")
     ties = {environment.CHANNEL: str(directory / records.SOCKET), environment.ATTEMPT_NONCE: nonce}
     want = Want(
         order.job,
@@ -159,23 +188,23 @@ def _save_want(order: Order, nonce: str) -> Want:
         order.grace,
         leaf,
         order.checkpoint_dir,
+        unit.name if unit is not None else None,
     )
     records.save_want(directory, want)
     return want
 
 
 def spawn_keeper(directory: Path, program: Path = PROGRAM, *options: str) -> socket.socket:
-    """A keeper that has nothing of ours but its end of the start channel; returns the other end."""
+    """Our end of the start channel of a keeper that is our child."""
     ours, theirs = socket.socketpair()
-    log = (directory / records.KEEPER_LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
     try:
         pid = os.posix_spawn(
             sys.executable,
-            [sys.executable, "-I", "-S", str(program), str(directory), *options],
+            _make_command(directory, program, *options),
             os.environ,
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, theirs.fileno(), 0),
-                (os.POSIX_SPAWN_OPEN, 1, *log),
+                (os.POSIX_SPAWN_OPEN, 1, directory / records.KEEPER_LOG, LOG_FLAGS, 0o600),
                 (os.POSIX_SPAWN_DUP2, 1, 2),
             ],
             setsid=True,
@@ -219,11 +248,10 @@ def _say_not_started(order: Order) -> str:
 
 
 def _make_failure(order: Order, why: str) -> KeeperFailed:
-    return KeeperFailed(
-        _say_not_started(order),
-        why,
-        f"The keeper's log is {order.directory / records.KEEPER_LOG}.",
-    )
+    todo = f"The keeper's log is {order.directory / records.KEEPER_LOG}."
+    if order.unit is not None:
+        todo = f"{todo} What systemd says of it: journalctl --unit {order.unit.name}"
+    return KeeperFailed(_say_not_started(order), why, todo)
 
 
 def _read_tail(path: Path) -> str:

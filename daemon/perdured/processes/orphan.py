@@ -108,7 +108,8 @@ def _clean(directory: Path) -> int:
         return 0  # without want.json nothing was ever started
     except ValueError as error:
         raise _fail(f"Its records cannot be understood: {error}.") from error
-    killed = _empty_cgroup(want.cgroup) if want.cgroup is not None else set()
+    leaves = set(filter(None, (want.cgroup, run.cgroup if run is not None else None)))
+    killed = {pid for leaf in leaves for pid in _empty_cgroup(leaf)}
     mark = f"{environment.ATTEMPT_NONCE}={want.nonce}".encode()
     for _ in range(_ROUNDS):
         found = _find_rest(mark, run.leader if run is not None else None)

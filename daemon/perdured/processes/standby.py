@@ -29,8 +29,9 @@ from perdured.keeper import channel, records
 from perdured.keeper.explain import find_command
 from perdured.keeper.records import Want
 
-from .launch import PROGRAM, Ends, spawn_keeper
+from .launch import PROGRAM, Ends, open_keeper
 from .orphan import perform_clean
+from .units import Unit, name_standby
 
 PREPARE_CEILING = 300.0
 """Seconds for all imports; what needs longer is left to the attempt itself."""
@@ -52,6 +53,9 @@ class StandbyOrder(NamedTuple):
     preload: tuple[str, ...]
     environ: Mapping[str, str] | None = None
     """The environment in which they were imported before."""
+    in_unit: bool = False
+    grace: float = 0.0
+    """That of the attempt which it may become: a unit is told when it is started."""
 
 
 class NoStandby(PerdureError):
@@ -64,6 +68,7 @@ class Standby:
     def __init__(self, order: StandbyOrder, nonce: str, ends: Ends) -> None:
         self.order = order
         self.nonce = nonce
+        self.unit = _make_unit(order, nonce)
         self._reader, self._writer = ends
 
     @property
@@ -86,7 +91,7 @@ async def start_standby(order: StandbyOrder) -> Standby:
     nonce = secrets.token_hex(16)
     program = await asyncio.to_thread(_lay_out, order, nonce)
     await _ask_interpreter(order, program)
-    ends = await asyncio.open_unix_connection(sock=spawn_keeper(order.directory, PROGRAM, "standby"))
+    ends = await open_keeper(order.directory, _make_unit(order, nonce), PROGRAM, "standby")
     standby = Standby(order, nonce, ends)
     try:
         await _wait_until_ready(order, ends[0])
@@ -94,6 +99,12 @@ async def start_standby(order: StandbyOrder) -> Standby:
         standby.end()
         raise
     return standby
+
+
+def _make_unit(order: StandbyOrder, nonce: str) -> Unit | None:
+    if not order.in_unit:
+        return None
+    return Unit(name_standby(order.job, nonce), f"Perdure: a standby of job {order.job}", order.grace)
 
 
 def clear_standby(directory: Path) -> None:

@@ -21,6 +21,8 @@ from perdured.disks import Disks
 from perdured.errors import PerdureError
 from perdured.processes import (
     DirectoryInUse,
+    Keepers,
+    NoUnit,
     Order,
     Teller,
     dump_stacks,
@@ -57,11 +59,12 @@ class Reach(NamedTuple):
     disks: Disks
     tier: RemoteTier
     standbys: Standbys
+    keepers: Keepers = "children"
 
 
 class Effects:
     def __init__(self, reach: Reach, tell: Tell, clock: Clock, find_rivals: FindRivals) -> None:
-        self._state, self._registry, self._disks, self._tier, self._standbys = reach
+        self._state, self._registry, self._disks, self._tier, self._standbys, self._keepers = reach
         self._tell = tell
         self._clock = clock
         self._find_rivals = find_rivals
@@ -100,6 +103,8 @@ class Effects:
             await self._start(job, self._order(job, launch, prepared.result))
         except DirectoryInUse as error:
             job.refused = Refused(why=error.why, permanent=False, cause=Cause.IN_USE)
+        except NoUnit as error:
+            job.refused = Refused(why=f"{error.what} {error.why} {error.todo}", permanent=False, cause=Cause.NO_UNIT)
         except PerdureError as error:
             job.refused = Refused(why=f"{error.what} {error.why}", permanent=False)
         except OSError as error:
@@ -146,6 +151,7 @@ class Effects:
             stop_signal=stop.signal_number,
             grace=stop.grace,
             checkpoint_dir=str(job.submission.checkpoint_dir),
+            in_unit=self._keepers == "units",
         )
 
     async def _look(self, job: Job, look: Look) -> None:

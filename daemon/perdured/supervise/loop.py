@@ -26,7 +26,7 @@ from perdured.core.queue.machine import Machine
 from perdured.core.record import JobRecord, Wish
 from perdured.disks import Disks
 from perdured.errors import DiskSilent
-from perdured.processes import KeeperStatus, KernelLog, NotOurs, Surveyor, connect_keeper, observe_attempt
+from perdured.processes import Keepers, KeeperStatus, KernelLog, NotOurs, Surveyor, connect_keeper, observe_attempt
 from perdured.remote.tier import RemoteTier
 from perdured.state.beside import save_rest
 from perdured.state.paths import StateDir
@@ -59,7 +59,15 @@ _log = logging.getLogger("perdured")
 class Loop:
     """Tends every job of one state directory."""
 
-    def __init__(self, state: StateDir, registry: Registry, clock: Clock, disks: Disks, machine: Machine) -> None:
+    def __init__(
+        self,
+        state: StateDir,
+        registry: Registry,
+        clock: Clock,
+        disks: Disks,
+        machine: Machine,
+        keepers: Keepers = "children",
+    ) -> None:
         self.jobs: dict[str, Job] = {}
         self.queue = Queue(machine, self._wake)
         self.journal = Journal(registry, clock)
@@ -68,8 +76,8 @@ class Loop:
         self._clock = clock
         self._disks = disks
         self.remote = RemoteTier(self._tell_of_remote, clock)
-        self._standbys = Standbys(state, clock)
-        reach = Reach(state, registry, disks, self.remote, self._standbys)
+        self._standbys = Standbys(state, clock, keepers)
+        reach = Reach(state, registry, disks, self.remote, self._standbys, keepers)
         self._effects = Effects(reach, self.journal.tell, clock, self._find_rivals)
         self._intake = Intake(clock, disks, self._look_for_checkpoints)
         self._kernel_log = KernelLog()

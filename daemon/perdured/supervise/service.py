@@ -24,7 +24,7 @@ from perdured.core.record import JobRecord, Wish
 from perdured.core.spec import list_unserved
 from perdured.disks import Disks
 from perdured.errors import BadUsage, WrongState
-from perdured.processes import KeeperLink
+from perdured.processes import KeeperLink, Keepers
 from perdured.queue_view import describe_queue
 from perdured.remote.record import RemoteRecord
 from perdured.remote.status import describe_tiers
@@ -60,12 +60,19 @@ _WISHES: dict[str, Wish] = {
 
 
 class Service:
-    def __init__(self, state: StateDir, registry: Registry, clock: Clock, machine: Machine = ENDLESS) -> None:
+    def __init__(
+        self,
+        state: StateDir,
+        registry: Registry,
+        clock: Clock,
+        machine: Machine = ENDLESS,
+        keepers: Keepers = "children",
+    ) -> None:
         self._state = state
         self._registry = registry
         self._clock = clock
         self._disks = Disks()
-        self._loop = Loop(state, registry, clock, self._disks, machine)
+        self._loop = Loop(state, registry, clock, self._disks, machine, keepers)
 
     async def start(self, *, resume_parked: bool = True) -> None:
         """Takes up every job that the registry knows. What was parked goes on: there is a daemon again."""

@@ -17,6 +17,7 @@ from perdured.contract.imports import MAX_BYTES, Imports, find_path, parse_impor
 from perdured.core.standby import LOOK_AGAIN, Program, StandbyDecision, StandbySeen, StandbyWord, State, decide_standby
 from perdured.errors import PerdureError
 from perdured.processes import (
+    Keepers,
     Standby,
     StandbyOrder,
     clear_standby,
@@ -58,9 +59,10 @@ class _Place:
 
 
 class Standbys:
-    def __init__(self, state: StateDir, clock: Clock) -> None:
+    def __init__(self, state: StateDir, clock: Clock, keepers: Keepers = "children") -> None:
         self._state = state
         self._clock = clock
+        self._keepers = keepers
         self._places: dict[str, _Place] = {}
 
     async def look(self, job: Job) -> float | None:
@@ -133,6 +135,8 @@ class Standbys:
             env=env,
             workdir=job.submission.workdir,
             preload=(),
+            in_unit=self._keepers == "units",
+            grace=job.submission.spec.stop.grace,
         )
 
     def _order(self, job: Job, place: _Place) -> StandbyOrder:

@@ -41,6 +41,8 @@ class Cause(str, Enum):
     """The ground was not fit for a start: no workdir, no valid checkpoint."""
     IN_USE = "in_use"
     """Another attempt, or a training that nobody supervises, writes to its checkpoint directory."""
+    NO_UNIT = "no_unit"
+    """Its keeper is to be a unit of systemd, and no service manager would start it."""
     UNKNOWN = "unknown"
 
     def __str__(self) -> str:
@@ -49,5 +51,5 @@ class Cause(str, Enum):
 
 STORAGE = frozenset({Cause.DISK_FULL, Cause.QUOTA, Cause.READ_ONLY})
 """What another attempt cannot mend: the job is held until the disk takes a file again."""
-HELD = STORAGE | {Cause.IN_USE, Cause.REMOTE}
+HELD = STORAGE | {Cause.IN_USE, Cause.REMOTE, Cause.NO_UNIT}
 """Why a start is held and probed, instead of tried again and again."""
