@@ -69,12 +69,13 @@ def find_unpickling(source: Source) -> Iterator[Found]:
 
 # The command line and the demo are programs of their own: how long they wait and how old a thing looks decides nothing.
 # `machine` and the doctor ask other programs questions, `torch_python` runs the training side for `export`, the demo
-# breaks things.
+# and the drill break things.
 PLACES: dict[Finder, tuple[str, ...]] = {
     find_clock_reads: ("perdured.clock", "perdured.keeper", "perdured.cli", "perdured.demo"),
     find_process_calls: (
         *("perdured.processes", "perdured.keeper"),
         *("perdured.machine", "perdured.cli.torch_python", "perdured.demo", "perdured.doctor.commands"),
+        "perdured.drill.means",
     ),
     find_durable_calls: ("perdured.contract.durable",),
     find_unpickling: (),
