@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict
 
-Wish = Literal["stop", "resume", "restart", "park", "save"]
+Wish = Literal["stop", "resume", "restart", "park", "save", "hang"]
 
 
 class Attempt(TypedDict):

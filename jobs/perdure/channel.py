@@ -13,7 +13,7 @@ import select
 import socket
 import time
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from perdured.contract import environment, messages
 from perdured.contract.sockets import connect_unix
@@ -157,8 +157,16 @@ class Channel:
             deadline = message.get("deadline")
             wish = SaveWish(deadline if isinstance(deadline, float) else None)
             self._wish = wish if self._wish is None else self._wish.join(wish)
+        elif message.get("type") == messages.HANG:
+            _stand_still()
         elif message.get("type") in messages.ABOUT_MEMORY:
             self._answers.append(message)
+
+
+def _stand_still() -> NoReturn:
+    """A fire drill (`perdure drill JOB hang`): nothing ends it but the kill that Perdure owes a hang."""
+    while True:
+        time.sleep(3600)
 
 
 def _format(message: Message) -> bytes:

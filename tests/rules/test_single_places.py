@@ -69,13 +69,13 @@ def find_unpickling(source: Source) -> Iterator[Found]:
 
 # The command line and the demo are programs of their own: how long they wait and how old a thing looks decides nothing.
 # `machine` and the doctor ask other programs questions, `torch_python` runs the training side for `export`, `service`
-# calls what sets one up, the demo breaks things.
+# calls what sets one up, the demo and the drill break things.
 PLACES: dict[Finder, tuple[str, ...]] = {
     find_clock_reads: ("perdured.clock", "perdured.keeper", "perdured.cli", "perdured.demo"),
     find_process_calls: (
         *("perdured.processes", "perdured.keeper"),
         *("perdured.machine", "perdured.cli.torch_python", "perdured.cli.service"),
-        *("perdured.demo", "perdured.doctor.commands"),
+        *("perdured.demo", "perdured.doctor.commands", "perdured.drill.means"),
     ),
     find_durable_calls: ("perdured.contract.durable",),
     find_unpickling: (),

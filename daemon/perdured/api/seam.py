@@ -12,7 +12,7 @@ from fastapi import Depends, Request
 from perdured.state.registry import StoredEvent
 from perdured.views import CheckpointView, JobView, SavingView, SubmittedView
 
-Wish = Literal["stop", "resume", "restart", "park", "remove", "save"]
+Wish = Literal["stop", "resume", "restart", "park", "remove", "save", "hang"]
 
 
 class Service(Protocol):

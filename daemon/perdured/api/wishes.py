@@ -35,6 +35,11 @@ async def park_job(ref: str, service: TheService) -> JobView:
     return await service.ask(ref, "park")
 
 
+@router.post("/v1/jobs/{ref}/hang", summary="A fire drill: make no more steps, until that is noticed")
+async def hang_job(ref: str, service: TheService) -> JobView:
+    return await service.ask(ref, "hang")
+
+
 @router.post("/v1/jobs/{ref}/save", summary="Checkpoint at the next safe point and go on")
 async def save_job(
     ref: str,

@@ -46,6 +46,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "export": "Write a checkpoint as a plain file, or a spec for Slurm …",
     },
     "More": {
+        "drill": "Rehearse a crash, a hang, a preemption … on a job.",
         "doctor": "Tell what this machine gives before it is taken away.",
         "service": "Have the daemon started by systemd: install, uninstall, status.",
         "completion": "Print the completion script for a shell.",

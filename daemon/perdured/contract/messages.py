@@ -15,6 +15,7 @@ its whole status at once and again after each change, so a listener that reconne
                        {"type": "release"}              the arena is not written to any more
                        {"type": "commit", "generation": 7, "protect": "/…"|null, "urgent": false, "deadline": 5.0}
     keeper -> job      {"type": "save", "deadline": 5.0}    checkpoint at the next safe point
+                       {"type": "hang"}         a fire drill: make no more steps, until that is noticed
                        {"type": "memory_held"}              the arena is held; commits may be asked for, one at a time
                        {"type": "memory_refused", "why": "…"}            it is not: another process of the job has one
                        {"type": "committed", "generation": 7, "step": 12, "path": "/…", "seconds": 1.3}
@@ -22,6 +23,7 @@ its whole status at once and again after each change, so a listener that reconne
     daemon -> keeper   {"type": "hello", "role": "daemon", "version": 1, "nonce": "…", "epoch": 3}  epoch may be absent
                        {"type": "tell"}                     the status, once all that the job has said by now is heard
                        {"type": "save", "before": 30.0}
+                       {"type": "hang"}                     for the process whose steps are measured
                        {"type": "stop", "reason": "stop", "signal": 15, "grace": 120.0}        signal may be absent
     keeper -> daemon   {"type": "status", "version": 1, "nonce": "…", "keeper": {...}, "leader": {...},
                         "started_at": 1795547853.4, "progress": {...}|null, "checkpoint": {...}|null,
@@ -57,6 +59,7 @@ ABOUT_MEMORY = (MEMORY_HELD, MEMORY_REFUSED, COMMITTED, NOT_COMMITTED)
 PHASE = "phase"
 STACKS = "stacks"
 SAVE = "save"
+HANG = "hang"
 TELL = "tell"
 STOP = "stop"
 STATUS = "status"

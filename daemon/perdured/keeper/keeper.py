@@ -123,6 +123,8 @@ class Keeper:
     def hear_daemon(self, message: dict[str, object]) -> None:
         if message["type"] == messages.SAVE:
             self._clients.ask_save(talk.parse_deadline(message, read_clock()))
+        elif message["type"] == messages.HANG and self._told.pulse is not None:
+            self._clients.tell(self._told.pulse.client, {"type": messages.HANG})
         elif message["type"] == messages.STOP:
             self._accept_stop(talk.parse_stop(message, self._attempt.want.stop_signal))
         elif message["type"] == messages.TELL:

@@ -136,6 +136,10 @@ class KeeperLink:
         """A checkpoint at the next safe point; none at all if it cannot be durable before so many seconds are over."""
         self.send(type=messages.SAVE, **({} if before is None else {"before": before}))
 
+    def ask_hang(self) -> None:
+        """A fire drill: the job is to make no more steps, until that is noticed."""
+        self.send(type=messages.HANG)
+
     def ask_status(self) -> None:
         """The next status will have been made after this, and after all that the job has said by now."""
         self.send(type=messages.TELL)

@@ -45,7 +45,7 @@ from .references import find_job
 
 _log = logging.getLogger("perdured")
 
-Ask = Literal["stop", "resume", "restart", "park", "remove", "save"]
+Ask = Literal["stop", "resume", "restart", "park", "remove", "save", "hang"]
 
 ANSWER_WITHIN = 10.0
 """Seconds that a disk may take to answer a verb; a sleeping one needs about as long to spin up."""
@@ -132,6 +132,9 @@ class Service:
         _refuse_nonsense(job.record, wish)
         if wish == "save":
             _find_saving_link(job).ask_save()
+        elif wish == "hang":
+            _find_measured_link(job).ask_hang()
+            self._loop.journal.tell(job, [Event(kind="asked", text="asked to stand still, as a drill")])
         elif not _is_fulfilled(job.record, wish):
             if wish in ("resume", "restart") and job.record.is_resting:
                 self._refuse_shared_checkpoints(job.submission, await self._survey(job.submission))
@@ -292,11 +295,23 @@ class Service:
         return describe_job(job.record, seen, place, self._clock())
 
 
-def _find_saving_link(job: Job) -> KeeperLink:
+def _find_saving_link(job: Job, to: str = "save") -> KeeperLink:
     if job.link is None or job.status is None or job.status.step is None:
         why = "Its script has not reported a step through `perdure`, or it is not running now."
-        raise WrongState(f"Job {job.id} cannot be asked to save.", why, "`perdure show` says what it is doing.")
+        raise WrongState(f"Job {job.id} cannot be asked to {to}.", why, "`perdure show` says what it is doing.")
     return job.link
+
+
+def _find_measured_link(job: Job) -> KeeperLink:
+    """Of a job whose hang is going to be noticed."""
+    link, what = _find_saving_link(job, "stand still"), f"Job {job.id} would stand still for ever."
+    if job.status is None or job.status.pulse is None:
+        raise WrongState(
+            what, "Only the steps of `perdure.Run` are measured.", "This drill is for scripts that use it."
+        )
+    if job.submission.spec.health.hang_after == "never":
+        raise WrongState(what, 'Its spec says `hang_after = "never"`.', "Submit it with another `hang_after`.")
+    return link
 
 
 def _is_fulfilled(record: JobRecord, wish: Ask) -> bool:
