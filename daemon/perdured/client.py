@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode
 from .contract import exits
 from .contract.sockets import connect_unix
 from .errors import BadUsage, NoDaemon, NoSuchJob, PerdureError, TimedOut
-from .wire import Checkpoint, Event, Events, Failure, Health, Job, Log, Saving, Submitted, Wish
+from .wire import Checkpoint, Event, Events, Failure, Group, Health, Job, Log, Saving, Submitted, Wish
 
 ANSWER_WITHIN = 30.0
 """Seconds for one answer. A submit waits for several fsyncs, which a busy disk can stretch to seconds."""
@@ -46,6 +46,21 @@ class Client:
         """Durable once this returns. Relative paths in the spec start at `workdir`, which is absolute."""
         body = {"spec": spec, "workdir": str(workdir), "env": dict(env)}
         return cast(Submitted, self._call("POST", "/v1/jobs", body))
+
+    def submit_array(self, spec: str, workdir: Path, env: Mapping[str, str], array: str) -> list[Submitted]:
+        """The same as many jobs: all of them durable once this returns."""
+        body = {"spec": spec, "workdir": str(workdir), "env": dict(env), "array": array}
+        answer = self._call("POST", "/v1/arrays", body, wait=ANSWER_WITHIN)
+        return cast("dict[str, list[Submitted]]", answer)["jobs"]
+
+    def list_groups(self) -> list[Group]:
+        return cast("dict[str, list[Group]]", self._call("GET", "/v1/groups"))["groups"]
+
+    def pause_group(self, group: str) -> Group:
+        return cast(Group, self._call("POST", f"/v1/groups/{quote(group, safe='')}/pause"))
+
+    def resume_group(self, group: str) -> Group:
+        return cast(Group, self._call("POST", f"/v1/groups/{quote(group, safe='')}/resume"))
 
     def show(self, ref: str) -> Job:
         return cast(Job, self._call("GET", _path_of(ref)))

@@ -19,10 +19,20 @@ class ResourcesView(BaseModel):
     """Bytes."""
 
 
+class GroupView(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    paused: bool
+    running: int
+    waiting: int
+
+
 class QueueView(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     priority: int
+    group: str | None
     resources: ResourcesView
     position: int | None
     """Among the jobs that wait for their turn, from 1 on; null for one that does not."""
@@ -35,6 +45,7 @@ def describe_queue(spec: Spec, record: JobRecord, turn: Turn) -> QueueView:
     lacks = turn.obstacle if waits and isinstance(turn.obstacle, Lacks) else None
     return QueueView(
         priority=spec.priority,
+        group=spec.group,
         resources=ResourcesView(cpus=spec.resources.cpus, memory=spec.resources.memory),
         position=turn.position if waits else None,
         behind=lacks.behind.id if lacks is not None and lacks.behind is not None else None,

@@ -77,8 +77,16 @@ class Resources(TypedDict):
     memory: int | None
 
 
+class Group(TypedDict):
+    name: str
+    paused: bool
+    running: int
+    waiting: int
+
+
 class Queue(TypedDict):
     priority: int
+    group: str | None
     resources: Resources
     position: int | None
     behind: str | None

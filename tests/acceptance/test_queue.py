@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -92,6 +95,64 @@ def test_a_job_of_a_higher_priority_takes_the_place_of_one_that_comes_back_and_l
 
 def told(daemon: Daemon, job: str) -> list[Event]:
     return daemon.client.list_all_events(job)[0]
+
+
+def test_an_array_runs_as_many_jobs_so_many_at_once_and_what_comes_after_it_waits_for_all(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    script = "import os, sys; open(f'{sys.argv[1]}.of.' + os.environ['PERDURE_ARRAY_SIZE'], 'x')"
+    spec = work / "job.toml"
+    spec.write_text(
+        f"name = 'sweep'\nparallel = 1\ncommand = {json.dumps([sys.executable, '-c', script, 'out-{index}'])}"
+    )
+    done = daemon.run("submit", str(spec), "--array", "1-3")
+    assert done.returncode == 0, done.stderr
+    jobs = done.stdout.split()
+    after = [word for job in jobs for word in ("--after", job)]
+    last = daemon.run("submit", *after, "--workdir", str(work), "--", "ls").stdout.strip()
+    assert daemon.run("wait", last, *jobs, "--timeout", "40").returncode == 0
+    shown = [daemon.show(job) for job in jobs]
+    assert [job["name"] for job in shown] == ["sweep-1", "sweep-2", "sweep-3"]
+    assert {path.name for path in work.glob("out-*")} == {"out-1.of.3", "out-2.of.3", "out-3.of.3"}
+    assert daemon.show(last)["attempts"][0]["started_at"] >= max(job["ended_at"] for job in shown)
+
+
+def test_a_group_that_is_paused_saves_and_steps_aside_until_it_is_resumed_over_the_death_of_the_daemon(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    job = daemon.count(tmp_path / "a", "30", "--pause", "0.05", extra='group = "sweep"\n')
+    daemon.wait_for_step(job, 3)
+    assert daemon.run("group", "pause", "sweep").returncode == 0
+    assert daemon.wait_for_state(job, "parked")["reason"] == "parked: its group sweep is paused"
+    other = daemon.count(tmp_path / "b", "1", extra='group = "sweep"\n')
+    daemon.kill()
+    daemon.start()
+    assert [daemon.show(each)["state"] for each in (job, other)] == ["parked", "queued"]
+    assert daemon.run("group").stdout.split()[-4:] == ["sweep", "paused", "0", "2"]
+    assert daemon.run("group", "resume", "sweep").returncode == 0
+    assert daemon.run("wait", job, other, "--timeout", "40").returncode == 0
+    steps = [int(line) for line in (tmp_path / "a" / "steps.txt").read_text().splitlines() if line.isdecimal()]
+    assert steps == list(range(1, 31))
+
+
+def test_a_job_does_not_start_before_its_time_and_then_by_itself(daemon: Daemon, tmp_path: Path) -> None:
+    at = datetime.now(timezone.utc) + timedelta(seconds=2)
+    job = daemon.submit(tmp_path / "a", "true", extra=f"at = {at.isoformat()}\n")
+    assert daemon.show(job)["reason"].startswith("queued: not before ")
+    assert daemon.run("wait", job, "--timeout", "30").returncode == 0
+    assert datetime.fromisoformat(daemon.show(job)["attempts"][0]["started_at"].replace("Z", "+00:00")) >= at
+
+
+def test_a_job_is_not_forgotten_while_another_waits_for_its_success(daemon: Daemon, tmp_path: Path) -> None:
+    first = daemon.submit(tmp_path / "a", "false", extra="[restart]\nfailures = 1\n")
+    daemon.wait_for_state(first, "failed")
+    second = daemon.submit(tmp_path / "b", "true", extra=f'after = ["{first}"]\n')
+    shown = daemon.show(second)
+    assert (shown["state"], "which failed" in shown["reason"]) == ("queued", True)
+    assert "comes before job" in daemon.run("rm", "-y", first).stderr
+    assert daemon.run("rm", "-y", second, first).returncode == 0
 
 
 def test_what_would_never_start_is_not_accepted(limited: Daemon, tmp_path: Path) -> None:

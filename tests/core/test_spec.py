@@ -23,6 +23,10 @@ workdir = "."
 env = { OMP_NUM_THREADS = "2" }
 fresh_start = false
 priority = 0
+after = ["prepare"]
+group = "sweep"
+parallel = 4
+at = 2026-11-25T22:00:00Z
 
 [checkpoint]
 dir = "checkpoints"                  # relative to workdir
@@ -70,6 +74,10 @@ urls = []
 EXAMPLES: dict[str, Any] = {
     "name": None,
     "env": {},
+    "after": [],
+    "group": None,
+    "parallel": None,
+    "at": None,
     "checkpoint.remote": None,
     "checkpoint.remote_keep": None,
     "checkpoint.remote_limit": None,

@@ -16,6 +16,7 @@ from perdured.core.events import Event
 from perdured.core.planner import SavePlan, Tier
 from perdured.core.spec import list_unserved
 from perdured.errors import AmbiguousJob, NoSuchJob, WrongState
+from perdured.queue_view import GroupView
 from perdured.state.registry import StoredEvent
 from perdured.state.submission import Submission, parse_submission
 from perdured.views import AttemptView, CheckpointView, JobView, NewestCheckpoint, SavingView, SubmittedView
@@ -108,6 +109,8 @@ class FakeService:
         """What a wish makes of a job, at once."""
         self.save_takes = 1.0
         """Seconds: with less time none is begun."""
+        self.is_paused = False
+        """The group `sweep`."""
         self.is_late = False
         """It is begun, and nothing comes of it."""
         self.failure: Exception | None = None
@@ -131,6 +134,32 @@ class FakeService:
         self.put(job)
         self.tell(job.id, Event(kind="submitted", text="submitted"))
         return SubmittedView(**dict(job), notes=list_unserved(submission.spec))
+
+    async def submit_array(
+        self, text: str, *, workdir: Path, env: Mapping[str, str], array: str
+    ) -> list[SubmittedView]:
+        numbers = range(int(array))
+        return [await self.submit_text(text, workdir=workdir, env=env, id=f"array{number:03d}") for number in numbers]
+
+    @property
+    def desk(self) -> FakeService:
+        """The verbs on groups: there is one, `sweep`."""
+        return self
+
+    def list_groups(self) -> list[GroupView]:
+        return [GroupView(name="sweep", paused=self.is_paused, running=2, waiting=7)]
+
+    def pause_group(self, group: str) -> GroupView:
+        return self._set_paused(group, is_paused=True)
+
+    def resume_group(self, group: str) -> GroupView:
+        return self._set_paused(group, is_paused=False)
+
+    def _set_paused(self, group: str, *, is_paused: bool) -> GroupView:
+        if group != "sweep":
+            raise NoSuchJob(f"There is no group {group!r}.", "There are: sweep.", "Give a job one.")
+        self.is_paused = is_paused
+        return self.list_groups()[0]
 
     def list_jobs(self, *, everything: bool) -> list[JobView]:
         return [job for job in self.jobs.values() if everything or job.state != "succeeded"]

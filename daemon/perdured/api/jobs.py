@@ -38,10 +38,14 @@ async def list_jobs(
 
 @router.post("/v1/jobs", status_code=201, summary="Submit a job; durable once this answers")
 async def submit_job(request: SubmitRequest, service: TheService) -> SubmittedView:
+    return await service.submit_text(request.spec, workdir=read_workdir(request), env=request.env)
+
+
+def read_workdir(request: SubmitRequest) -> Path:
     if not Path(request.workdir).is_absolute():
         todo = "Send the folder of the spec's file, or the folder in which the command is to run."
         raise BadUsage("The workdir is not absolute.", f"It is {request.workdir!r}.", todo)
-    return await service.submit_text(request.spec, workdir=Path(request.workdir), env=request.env)
+    return Path(request.workdir)
 
 
 @router.get("/v1/jobs/{ref}", summary="One job, with all its attempts")

@@ -9,16 +9,34 @@ from typing import Annotated, Literal, Protocol, cast
 
 from fastapi import Depends, Request
 
+from perdured.queue_view import GroupView
 from perdured.state.registry import StoredEvent
 from perdured.views import CheckpointView, JobView, SavingView, SubmittedView
 
 Wish = Literal["stop", "resume", "restart", "park", "remove", "save", "hang"]
 
 
+class Desk(Protocol):
+    """A name of no group raises NoSuchJob."""
+
+    def list_groups(self) -> list[GroupView]: ...
+
+    def pause_group(self, group: str) -> GroupView: ...
+
+    def resume_group(self, group: str) -> GroupView: ...
+
+
 class Service(Protocol):
     """A `ref` is a job's id, a unique prefix of it, or its name; a wrong one raises NoSuchJob or AmbiguousJob."""
 
     async def submit_text(self, text: str, *, workdir: Path, env: Mapping[str, str]) -> SubmittedView: ...
+
+    async def submit_array(
+        self, text: str, *, workdir: Path, env: Mapping[str, str], array: str
+    ) -> list[SubmittedView]: ...
+
+    @property
+    def desk(self) -> Desk: ...
 
     def list_jobs(self, *, everything: bool) -> list[JobView]: ...
 

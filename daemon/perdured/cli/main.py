@@ -39,6 +39,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "restart": "Save, end and start a job again.",
         "checkpoint": "Save a checkpoint now and go on.",
         "rm": "Forget a job; its checkpoints stay.",
+        "group": "List groups of jobs; pause and resume them.",
     },
     "Checkpoints": {
         "checkpoints": "List a job's checkpoints, or those in a directory.",

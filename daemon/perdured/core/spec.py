@@ -10,7 +10,16 @@ import re
 import signal
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from .units import parse_duration, parse_size
 
@@ -232,10 +241,13 @@ class Notify(Section):
     urls: tuple[str, ...] = Field((), description='a list of URLs such as ["https://ntfy.sh/my-runs"]')
 
 
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+
+
 class Spec(Section):
     name: str | None = Field(
         None,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+        pattern=_NAME,
         description='up to 64 letters, digits, ".", "_" or "-", beginning with a letter or digit, such as "gpt"',
     )
     command: tuple[Text, ...] = Field(
@@ -247,6 +259,12 @@ class Spec(Section):
     )
     fresh_start: bool = Field(False, strict=True, description="true or false")
     priority: Count = Field(0, ge=-(10**9), description="a whole number; of the jobs that wait the highest goes first")
+    after: tuple[Text, ...] = Field(
+        (), description='a list of jobs such as ["prepare"]: it starts when they have succeeded'
+    )
+    group: Text | None = Field(None, pattern=_NAME, description='a name such as "sweep"')
+    parallel: Count | None = Field(None, ge=1, description="a whole number, 1 or more: so many of its group at once")
+    at: AwareDatetime | None = Field(None, description='a time with its zone, such as "2026-11-25T22:00:00+01:00"')
     checkpoint: Checkpoint = Field(Checkpoint(), description="a table: [checkpoint]")
     restart: Restart = Field(Restart(), description="a table: [restart]")
     stop: StopSection = Field(StopSection(), description="a table: [stop]")

@@ -30,7 +30,7 @@ Row = dict[T, Cell]
 _NOTHING = Cell(steps.then_nothing, ())
 _FACTS = (
     T.NOT_YET,
-    T.OUTRANKED,
+    T.ASIDE,
     T.HELD,
     T.HUNG,
     T.NOT_FINITE,
@@ -96,7 +96,7 @@ TABLE: dict[str, Row] = {
     "starting": _ENDS
     | _ASK
     | {
-        T.OUTRANKED: _STEP_ASIDE,
+        T.ASIDE: _STEP_ASIDE,
         **dict.fromkeys((T.HELD, T.HUNG, T.NOT_FINITE), Cell(steps.then_run, ("running",))),
         T.ABSENT: Cell(steps.then_launch_again, ("failed", *_AS_WISHED)),
         T.ORPHANED: Cell(steps.then_watch_orphan, ("running",)),
@@ -104,7 +104,7 @@ TABLE: dict[str, Row] = {
     "running": _ENDS
     | _ASK
     | {
-        T.OUTRANKED: _STEP_ASIDE,
+        T.ASIDE: _STEP_ASIDE,
         T.HELD: Cell(steps.then_watch, ("saving",)),
         T.HUNG: Cell(steps.then_end_the_hang, ("saving",)),
         T.NOT_FINITE: Cell(steps.then_stop_the_training, ("saving",)),
@@ -113,7 +113,7 @@ TABLE: dict[str, Row] = {
     "saving": _ENDS
     | _ASK_AGAIN
     | {
-        **dict.fromkeys((T.HELD, T.HUNG, T.NOT_FINITE, T.OUTRANKED), Cell(steps.then_watch, ("running",))),
+        **dict.fromkeys((T.HELD, T.HUNG, T.NOT_FINITE, T.ASIDE), Cell(steps.then_watch, ("running",))),
         T.ORPHANED: Cell(steps.then_watch_orphan, ()),
     },
     "waiting": _UNATTENDED

@@ -21,7 +21,7 @@ class Trigger(Enum):
 
     DUE = "nothing stands in the way of a start"
     NOT_YET = "it is not its turn"
-    OUTRANKED = "another job, of a higher priority, is to have its place"
+    ASIDE = "another job is to have its place, or its group is paused"
     HELD = "a keeper holds the attempt"
     HUNG = "it has made no step for too long"
     NOT_FINITE = "its loss is not finite any more"
@@ -75,7 +75,7 @@ def find_trigger(record: JobRecord, seen: AttemptSeen, turn: Turn = GO) -> Trigg
         return wished or (Trigger.DUE if turn.kind == "go" else Trigger.NOT_YET)
     fact = _find_fact(seen)
     if fact == Trigger.HELD and turn.kind == "aside":
-        return wished or Trigger.OUTRANKED
+        return wished or Trigger.ASIDE
     return wished if wished and fact in _ALIVE else fact
 
 

@@ -42,6 +42,11 @@ class StateDir(NamedTuple):
         return self.root / "registry.sqlite"
 
     @property
+    def groups(self) -> Path:
+        """Which groups of jobs are paused."""
+        return self.root / "groups.json"
+
+    @property
     def spool(self) -> Path:
         return self.root / "spool"
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from perdured.core.queue.array import RIGHT, make_element, parse_array
 from perdured.core.spec import Spec
 from perdured.core.spec_text import InvalidSpec, parse_spec
 from perdured.errors import BadUsage
@@ -38,6 +39,17 @@ def parse_submission(text: str, *, workdir: Path, env: Mapping[str, str]) -> Sub
     env = {**env, **spec.env}
     _refuse_impossible_environment(env)
     return Submission(spec, env, _resolve_workdir(workdir / spec.workdir))
+
+
+def parse_elements(text: str, *, workdir: Path, env: Mapping[str, str], array: str) -> list[Submission]:
+    """The submissions of an array's jobs; see `perdured.core.queue.array`."""
+    whole = parse_submission(text, workdir=workdir, env=env)
+    try:
+        numbers = parse_array(array)
+    except ValueError as error:
+        raise BadUsage(f"{array!r} is no array.", f"{error}.", f"Give {RIGHT}.") from None
+    specs = [make_element(whole.spec, number, len(numbers)) for number in numbers]
+    return [replace(whole, spec=spec, env={**whole.env, **spec.env}) for spec in specs]
 
 
 def _resolve_workdir(path: Path) -> str:

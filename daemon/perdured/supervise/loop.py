@@ -69,7 +69,7 @@ class Loop:
         keepers: Keepers = "children",
     ) -> None:
         self.jobs: dict[str, Job] = {}
-        self.queue = Queue(machine, self._wake)
+        self.queue = Queue(self.jobs, machine, clock)
         self.journal = Journal(registry, clock)
         self._state = state
         self._registry = registry
@@ -119,10 +119,6 @@ class Loop:
         self._save(job, job.record.but(wish=wish), (event,))
         job.wake.set()
 
-    def _wake(self, job: str) -> None:
-        if job in self.jobs:
-            self.jobs[job].wake.set()
-
     def _find_rivals(self, job: Job) -> Rivals:
         """Of two that start at once the keepers' lock lets one through."""
         others = (other for other in self.jobs.values() if other is not job)
@@ -143,8 +139,8 @@ class Loop:
                 await self._sleep(job, wake_at)
         self._intake.forget(job)
         self._standbys.forget(job)
-        self.queue.forget(job.id)
         self.jobs.pop(job.id, None)
+        self.queue.forget(job.id)
         self._tasks.pop(job.id, None)
 
     async def _settle(self, job: Job) -> float | None:

@@ -6,9 +6,7 @@ and the job's loop fulfils it, also after a restart of the daemon.
 
 from __future__ import annotations
 
-import importlib.util
 import logging
-import sys
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -23,7 +21,7 @@ from perdured.core.queue.machine import ENDLESS, Machine
 from perdured.core.record import JobRecord, Wish
 from perdured.core.spec import list_unserved
 from perdured.disks import Disks
-from perdured.errors import BadUsage, WrongState
+from perdured.errors import WrongState
 from perdured.processes import KeeperLink, Keepers
 from perdured.queue_view import describe_queue
 from perdured.remote.record import RemoteRecord
@@ -31,11 +29,13 @@ from perdured.remote.status import describe_tiers
 from perdured.state.beside import save_beside, save_submission
 from perdured.state.paths import StateDir
 from perdured.state.registry import Registry, StoredEvent
-from perdured.state.submission import Submission, parse_submission
+from perdured.state.submission import Submission, parse_elements, parse_submission
 from perdured.state.verified import load_verified
 from perdured.views import CheckpointView, JobView, Place, SavingView, SubmittedView, describe_job, log_of
 
+from . import refusals
 from .bringing import find_route
+from .desk import Desk
 from .effects import make_job_id
 from .ground import Survey, survey_ground
 from .job import Job
@@ -73,9 +73,11 @@ class Service:
         self._clock = clock
         self._disks = Disks()
         self._loop = Loop(state, registry, clock, self._disks, machine, keepers)
+        self.desk = Desk(state, self._loop.queue)
 
     async def start(self, *, resume_parked: bool = True) -> None:
         """Takes up every job that the registry knows. What was parked goes on: there is a daemon again."""
+        self.desk.take_up()
         for submission, record in self._registry.load_jobs():
             job = Job(submission, record)
             self._loop.add(job)
@@ -100,13 +102,34 @@ class Service:
 
     async def submit(self, submission: Submission, id: str | None = None) -> SubmittedView:
         """A new job: durable, with its environment, before it returns. Raises BadUsage where it could never run."""
-        _refuse_lacking_library(submission)
+        submission, survey = await self._examine(submission)
+        self._refuse(submission, survey)  # from here on no await, or two could come to share them
+        return self._accept(submission, survey, id)
+
+    async def submit_array(
+        self, text: str, *, workdir: Path, env: Mapping[str, str], array: str
+    ) -> list[SubmittedView]:
+        """A job for each number of the array; none where one of them is refused."""
+        read = partial(parse_elements, text, workdir=workdir, env=env, array=array)
+        elements = await self._disks.touch(workdir, read, ANSWER_WITHIN)
+        examined = [await self._examine(each) for each in elements]
+        for each in examined:
+            self._refuse(*each)
+        return [self._accept(*each, None) for each in examined]
+
+    async def _examine(self, submission: Submission) -> tuple[Submission, Survey]:
+        """What it takes time to know, and its `after` as ids, which stay right whatever else gets that name."""
+        refusals.refuse_lacking_library(submission)
         self._loop.queue.refuse_too_large(submission.spec)
-        survey = await self._survey(submission)
-        self._refuse_shared_checkpoints(submission, survey)  # from here on no await, or two could come to share them
-        if survey.fault is not None:
-            why = f"{survey.fault.why[:1].upper()}{survey.fault.why[1:]}."
-            raise BadUsage("The job was not accepted.", why, "Nothing was changed by it.")
+        after = tuple(self._find(ref).id for ref in submission.spec.after)
+        submission = replace(submission, spec=submission.spec.model_copy(update={"after": after}))
+        return submission, await self._survey(submission)
+
+    def _refuse(self, submission: Submission, survey: Survey) -> None:
+        refusals.refuse_shared_checkpoints(submission, survey, self._loop.jobs.values())
+        refusals.refuse_unfit_ground(survey)
+
+    def _accept(self, submission: Submission, survey: Survey, id: str | None) -> SubmittedView:
         record = JobRecord(id=id or make_job_id(), name=submission.spec.job_name, submitted_at=self._clock())
         events = [Event(kind="submitted", text="submitted")]
         events += [Event(kind="note", text=text) for text in list_unserved(submission.spec)]
@@ -129,7 +152,9 @@ class Service:
     async def ask(self, ref: str, wish: Ask) -> JobView:
         """What a user wants of a job; durable when it returns. Raises WrongState where it makes no sense."""
         job = self._find(ref)
-        _refuse_nonsense(job.record, wish)
+        refusals.refuse_nonsense(job.record, wish)
+        if wish == "remove":
+            refusals.refuse_awaited(job, list(self._loop.queue.list_waiting_for(job.id)))
         if wish == "save":
             _find_saving_link(job).ask_save()
         elif wish == "hang":
@@ -137,7 +162,8 @@ class Service:
             self._loop.journal.tell(job, [Event(kind="asked", text="asked to stand still, as a drill")])
         elif not _is_fulfilled(job.record, wish):
             if wish in ("resume", "restart") and job.record.is_resting:
-                self._refuse_shared_checkpoints(job.submission, await self._survey(job.submission))
+                survey = await self._survey(job.submission)
+                refusals.refuse_shared_checkpoints(job.submission, survey, self._loop.jobs.values())
             self._loop.wish(job, _WISHES[wish], Event(kind="asked", text=f"asked to {wish}"))
         return self._describe(job)
 
@@ -239,31 +265,6 @@ class Service:
     def _find(self, ref: str) -> Job:
         return find_job(self._loop.jobs, ref)
 
-    def _refuse_shared_checkpoints(self, submission: Submission, survey: Survey) -> None:
-        """Two writers on one checkpoint directory must be impossible."""
-        for other in self._loop.jobs.values():
-            if other.submission is submission or not other.record.will_run:
-                continue
-            if (other.root or str(other.submission.checkpoint_dir)) == survey.root:
-                raise WrongState(
-                    f"Job {other.id} ({other.record.name}) already writes its checkpoints to {survey.root}.",
-                    "Two jobs on one checkpoint directory would resume from each other's state.",
-                    f"Give this one another `checkpoint.dir`, or end the other: perdure stop {other.id}",
-                )
-            remote = submission.spec.checkpoint.remote
-            if remote is not None and other.submission.spec.checkpoint.remote == remote:
-                raise WrongState(
-                    f"Job {other.id} ({other.record.name}) already copies its checkpoints to {remote}.",
-                    "Two jobs on one remote would resume from each other's state.",
-                    f"Give this one another `checkpoint.remote`, or end the other: perdure stop {other.id}",
-                )
-        if survey.writer is not None:
-            raise WrongState(
-                f"{survey.writer.capitalize()} already writes its checkpoints to {survey.root}.",
-                "Two runs on one checkpoint directory would resume from each other's state.",
-                "Give this one another `checkpoint.dir`, or end the other; `perdure ps` may know it.",
-            )
-
     def _save_submission(self, submission: Submission, record: JobRecord, events: Iterable[Event]) -> None:
         self._loop.journal.save_submission(submission, record, events)
         try:
@@ -317,22 +318,3 @@ def _find_measured_link(job: Job) -> KeeperLink:
 def _is_fulfilled(record: JobRecord, wish: Ask) -> bool:
     """A parked job is not stopped yet: it would go on with the next start of the daemon."""
     return record.is_resting and (wish == "park" or (wish == "stop" and record.phase.kind != "parked"))
-
-
-def _refuse_lacking_library(submission: Submission) -> None:
-    if submission.spec.checkpoint.remote is not None and importlib.util.find_spec("obstore") is None:
-        raise BadUsage(
-            "The job was not accepted: checkpoint.remote needs the library obstore.",
-            f"It is not installed beside perdured ({sys.prefix}).",
-            "Install the extra `remote` there: pip install 'perdure[remote]'",
-        )
-
-
-def _refuse_nonsense(record: JobRecord, wish: Ask) -> None:
-    state = record.phase.kind
-    if wish == "resume" and state == "succeeded":
-        again = f"`perdure restart {record.id}` starts it once more, from its newest checkpoint; that may end at once."
-        todo = f"{again} To begin at step 0, submit it again with --fresh-start."
-        raise WrongState(f"Job {record.id} is done.", "It succeeded, so there is nothing to resume.", todo)
-    if wish == "resume" and state in ("running", "starting", "saving", "queued") and record.wish == "run":
-        raise WrongState(f"Job {record.id} is {state}.", "It needs no resuming.", f"perdure show {record.id}")

@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perdured.core.queue.amounts import NOTHING, UNLIMITED, Amounts
-from perdured.core.queue.demand import Demand, Standing
+from perdured.core.queue.demand import Demand, Dependency, Moment, Standing
 from perdured.core.queue.machine import ENDLESS, Machine
 from perdured.core.queue.plan import choose_places, make_plan
 from perdured.core.queue.turn import GO, Lacks, MakesRoom, Turn
 from perdured.core.queue.words import say_obstacle
 
+NOW = 1000.0
 MACHINE = Machine(UNLIMITED._replace(cpus=8, memory=64 << 30))
 
 
@@ -25,7 +26,7 @@ def demand(id: str, cpus: int = 1, standing: Standing = "ready", **changes: Any)
 
 
 def plan(*demands: Demand, machine: Machine = MACHINE) -> dict[str, Turn]:
-    return make_plan(demands, machine)
+    return make_plan(demands, machine, NOW).turns
 
 
 def started(*demands: Demand, machine: Machine = MACHINE) -> list[str]:
@@ -149,6 +150,60 @@ def test_who_stepped_aside_does_not_get_the_place_before_the_one_it_was_for() ->
     assert started(demand("a", 8), demand("b", 4, priority=1)) == ["b"]
 
 
+# Groups, times and what comes after what ------------------------------------------------------------------------------
+
+
+def test_of_a_group_only_so_many_run_at_once() -> None:
+    members = [demand(id, 1, group="sweep", parallel=2) for id in "abcd"]
+    assert started(*members) == ["a", "b"]
+    assert started(members[0]._replace(standing="holds"), *members[1:]) == ["b"]
+    assert why(plan(*members)["c"]) == "its group sweep may have no more than 2 at once"
+    assert started(*members, demand("e", 1, group="other", parallel=2)) == ["a", "b", "e"]
+
+
+def test_a_member_that_waits_for_room_is_not_passed_by_one_that_would_take_its_place_in_the_group() -> None:
+    running = demand("a", 7, "holds")
+    assert started(running, demand("b", 4, group="g", parallel=1), demand("c", 0, group="g", parallel=1)) == []
+
+
+def test_a_full_group_keeps_nothing_from_others() -> None:
+    members = [demand(id, 4, group="g", parallel=1) for id in "ab"]
+    assert started(*members, demand("c", 4)) == ["a", "c"]
+
+
+def test_nobody_steps_aside_for_want_of_a_place_in_a_group() -> None:
+    assert stepping_aside(demand("a", 1, "holds", group="g"), demand("b", 1, group="g", parallel=1, priority=1)) == []
+
+
+def test_of_a_paused_group_nothing_starts_and_what_runs_steps_aside() -> None:
+    machine = MACHINE._replace(paused=frozenset({"g"}))
+    turns = plan(demand("a", 8, "holds", group="g"), demand("b", 1, group="g"), demand("c", 8), machine=machine)
+    assert [turns[id].kind for id in "abc"] == ["aside", "wait", "wait"]
+    assert why(turns["a"]) == why(turns["b"]) == "its group g is paused"
+    assert why(turns["c"]) == "needs 8 CPUs, 0 free; job a (gpt) will make room"
+    assert started(demand("a", 8, group="g"), demand("c", 8), machine=machine) == ["c"]
+
+
+def test_before_its_time_a_job_keeps_nothing_from_others_and_the_plan_says_when_to_look() -> None:
+    later = demand("a", 8, not_before=Moment(NOW + 60, "22:00"))
+    latest = demand("b", 8, not_before=Moment(NOW + 90, "22:30"))
+    past = demand("c", 8, not_before=Moment(NOW, "21:59"))
+    found = make_plan([later, latest, past], MACHINE, NOW)
+    assert [found.turns[id].kind for id in "abc"] == ["wait", "wait", "go"]
+    assert why(found.turns["a"]) == "not before 22:00"
+    assert found.look_at == NOW + 60
+    assert make_plan([later, past], MACHINE, NOW + 60).turns["a"] == GO
+    assert make_plan([past], MACHINE, NOW).look_at is None
+
+
+def test_a_job_that_comes_after_another_waits_for_its_success_and_says_what_became_of_it() -> None:
+    running, failed = Dependency("x (prepare)", "running"), Dependency("y (fetch)", "failed")
+    turns = plan(demand("a", 8, unmet=(running, failed)), demand("b", 8, unmet=(failed,)), demand("c", 8))
+    assert why(turns["a"]) == "comes after job x (prepare), which is running, and 1 more"
+    assert why(turns["b"]) == "comes after job y (fetch), which failed: resume that one, or stop this"
+    assert turns["c"] == GO
+
+
 # Reasons --------------------------------------------------------------------------------------------------------------
 
 
@@ -191,10 +246,19 @@ demands = st.builds(
     st.sampled_from(("ready", "ready", "ready", "held", "holds", "holds", "yields", "leaves")),
     st.integers(-1, 1),
     st.integers(0, 3).map(float),
+    st.sampled_from((None, None, "open", "shut")),
+    st.sampled_from((None, 1, 2)),
+    st.sampled_from((None, None, Moment(NOW - 1, "before"), Moment(NOW + 1, "later"))),
+    st.sampled_from(((), (), (), (Dependency("x (prepare)", "running"),))),
 )
 queues = st.lists(demands, max_size=12, unique_by=lambda each: each.id)
-places = st.one_of(st.just(float("inf")), st.integers(1, 5))
-machines = st.builds(Machine, st.builds(Amounts, places, st.integers(1, 12), st.just(12), st.just(0)))
+machines = st.builds(
+    Machine,
+    st.builds(
+        Amounts, st.one_of(st.just(float("inf")), st.integers(1, 5)), st.integers(1, 12), st.just(12), st.just(0)
+    ),
+    st.sampled_from((frozenset(), frozenset({"shut"}))),
+)
 
 
 def _total(demands: Sequence[Demand]) -> Amounts:
@@ -210,7 +274,7 @@ def _rank(demand: Demand) -> tuple[bool, int, float, str]:
 
 @given(queues, machines)
 def test_nothing_starts_over_capacity(queue: list[Demand], machine: Machine) -> None:
-    turns = make_plan(queue, machine)
+    turns = make_plan(queue, machine, NOW).turns
     placed = [each for each in queue if each.has_place]
     going = [each for each in queue if turns[each.id].kind == "go" and not each.has_place]
     room = machine.has.minus(_total(placed))
@@ -220,7 +284,7 @@ def test_nothing_starts_over_capacity(queue: list[Demand], machine: Machine) -> 
 
 @given(queues, machines)
 def test_every_job_has_a_turn_and_every_wait_a_reason(queue: list[Demand], machine: Machine) -> None:
-    turns = make_plan(queue, machine)
+    turns = make_plan(queue, machine, NOW).turns
     assert set(turns) == {each.id for each in queue}
     for turn in turns.values():
         assert (turn.kind == "go") == (turn.obstacle is None)
@@ -231,16 +295,16 @@ def test_every_job_has_a_turn_and_every_wait_a_reason(queue: list[Demand], machi
 def test_the_plan_is_the_same_however_the_jobs_are_given(queue: list[Demand], machine: Machine, random: Any) -> None:
     shuffled = queue[:]
     random.shuffle(shuffled)
-    assert make_plan(shuffled, machine) == make_plan(queue, machine)
+    assert make_plan(shuffled, machine, NOW).turns == make_plan(queue, machine, NOW).turns
 
 
 @given(queues, machines)
 def test_those_who_come_later_change_nothing_for_those_ahead(queue: list[Demand], machine: Machine) -> None:
     """Nor do they take anything that one ahead waits for: without them it would lack just as much."""
-    turns, placed = make_plan(queue, machine), [each for each in queue if each.has_place]
+    turns, placed = make_plan(queue, machine, NOW).turns, [each for each in queue if each.has_place]
     order = sorted((each for each in queue if not each.has_place), key=_rank)
     for count, each in enumerate(order, 1):
-        ahead = make_plan([*placed, *order[:count]], machine)
+        ahead = make_plan([*placed, *order[:count]], machine, NOW).turns
         assert ahead[each.id] == turns[each.id]
     going = [each for each in order if turns[each.id].kind == "go"]
     for count, each in enumerate(order):
@@ -256,7 +320,7 @@ def _lack(asks: Amounts, free: Amounts) -> list[float]:
 
 @given(queues, machines)
 def test_who_steps_aside_does_so_for_a_higher_priority(queue: list[Demand], machine: Machine) -> None:
-    turns, named = make_plan(queue, machine), {each.id: each for each in queue}
+    turns, named = make_plan(queue, machine, NOW).turns, {each.id: each for each in queue}
     for id, turn in turns.items():
         if isinstance(turn.obstacle, MakesRoom):
             assert named[id].standing == "holds"
@@ -278,18 +342,18 @@ def test_places_are_chosen_where_they_are_enough_and_none_that_is_not_needed(
 @given(queues, machines)
 def test_when_all_have_left_who_should_the_job_that_it_was_for_starts(queue: list[Demand], machine: Machine) -> None:
     """And who stepped aside for it does not take its place back."""
-    turns = make_plan(queue, machine)
+    turns = make_plan(queue, machine, NOW).turns
     successors = {turn.obstacle.successor.id for turn in turns.values() if isinstance(turn.obstacle, MakesRoom)}
     after = [
         each._replace(standing="ready") if turns[each.id].kind == "aside" or each.standing == "yields" else each
         for each in queue
         if each.standing != "leaves"
     ]
-    later = make_plan(after, machine)
+    later = make_plan(after, machine, NOW).turns
     assert {id for id in successors if later[id] != GO} == set()
     placed = [each._replace(standing="holds") if each.id in successors else each for each in after]
     stepped = {(id, turn.obstacle.successor.id) for id, turn in turns.items() if isinstance(turn.obstacle, MakesRoom)}
-    for id, turn in make_plan(placed, machine).items():
+    for id, turn in make_plan(placed, machine, NOW).turns.items():
         if isinstance(turn.obstacle, MakesRoom):
             assert (turn.obstacle.successor.id, id) not in stepped
 
@@ -310,7 +374,7 @@ class Drain:
         """The one that has run longest ends, and whose turn it is starts."""
         if self.running:
             self.running.pop(0)
-        turns = make_plan([*self.waiting, *self.running], self.machine)
+        turns = make_plan([*self.waiting, *self.running], self.machine, NOW).turns
         for each in [each for each in self.waiting if turns[each.id].kind == "go"]:
             self.waiting.remove(each)
             self.running.append(each._replace(standing="holds"))

@@ -1,20 +1,28 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
 from perdured.cli.asked_job import SpecOrCommand, job_options, read_asked_job, without_lines
 from perdured.cli.output import print_json, say
+from perdured.cli.queue_options import queue_options
 from perdured.cli.settings import Settings, json_option, pass_settings, place_options
 from perdured.errors import BadUsage
+from perdured.wire import Submitted
 
 
 @click.command("submit", cls=SpecOrCommand)
 @job_options
+@queue_options
+@click.option("--array", metavar="N", help='As so many jobs, with {index} in the command: "10" (0 to 9), or "1-10".')
 @json_option
 @place_options
 @pass_settings
 @click.pass_context
-def command(context: click.Context, settings: Settings, /, *, as_json: bool, **asked: object) -> None:
+def command(
+    context: click.Context, settings: Settings, /, *, array: str | None, as_json: bool, **asked: object
+) -> None:
     """Hand a job to the daemon. It is safe on the disk when its id is printed.
 
     SPEC is a TOML file; relative paths in it start at its own folder, so `workdir = "."` is where the spec lies. With
@@ -22,13 +30,25 @@ def command(context: click.Context, settings: Settings, /, *, as_json: bool, **a
     """
     job = read_asked_job(context, asked)
     try:
-        view = settings.connect().submit(job.spec, job.workdir, job.env)
+        if array is None:
+            views = [settings.connect().submit(job.spec, job.workdir, job.env)]
+        else:
+            views = settings.connect().submit_array(job.spec, job.workdir, job.env, array)
     except BadUsage as error:
         raise error if asked["spec"] else without_lines(error) from None
     if as_json:
-        print_json(view)
+        print_json(views[0] if array is None else {"schema": 1, "jobs": views})
     else:
-        click.echo(view["id"])
-    for note in view["notes"]:
+        click.echo("\n".join(view["id"] for view in views))
+    _tell(views)
+
+
+def _tell(views: Sequence[Submitted]) -> None:
+    first = views[0]
+    for note in first["notes"]:
         say(f"perdure: without effect: {note}")
-    say(f"perdure: {view['name']} is {view['state']}; follow it with: perdure logs -f {view['id']}")
+    follow = f"perdure logs -f {first['id']}"
+    if len(views) == 1:
+        say(f"perdure: {first['name']} is {first['state']}; follow it with: {follow}")
+    else:
+        say(f"perdure: {len(views)} jobs, {first['name']} to {views[-1]['name']}; follow the first with: {follow}")

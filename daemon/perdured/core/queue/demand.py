@@ -16,6 +16,17 @@ leaves   an attempt is under way and has been asked to end; no other follows by 
 """
 
 
+class Moment(NamedTuple):
+    at: float
+    said: str
+    """As people read it."""
+
+
+class Dependency(NamedTuple):
+    ref: str
+    state: str
+
+
 class Demand(NamedTuple):
     id: str
     name: str
@@ -23,6 +34,12 @@ class Demand(NamedTuple):
     standing: Standing
     priority: int = 0
     submitted_at: float = 0.0
+    group: str | None = None
+    parallel: int | None = None
+    """So many of its group at once, as far as this job is concerned."""
+    not_before: Moment | None = None
+    unmet: tuple[Dependency, ...] = ()
+    """The jobs that it comes after, as far as they have not succeeded."""
 
     @property
     def has_place(self) -> bool:

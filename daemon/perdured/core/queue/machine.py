@@ -9,6 +9,8 @@ from .amounts import UNLIMITED, Amounts
 
 class Machine(NamedTuple):
     has: Amounts = UNLIMITED
+    paused: frozenset[str] = frozenset()
+    """Groups of which nothing runs for now."""
 
 
 ENDLESS = Machine()

@@ -13,6 +13,9 @@
    for it. They have a claim again at once, with the rank that they had.
 6. A job between two attempts (its backoff) keeps its rank, and so, as a rule, its place. One that waits for storage
    (held) comes last and claims nothing.
+7. *Groups.* So many of a group at once as the job that would be one more allows, those counted that wait for room
+   ahead of it. Nobody steps aside for want of a place in a group. What runs of a group that is paused steps aside.
+8. Whose time has not come, or who comes after a job that has not succeeded, is not there yet: it claims nothing.
 
 Between priorities there is no such promise: as long as jobs of a higher priority keep coming, one of a lower waits.
 
@@ -21,27 +24,54 @@ The plan is a function of what is recorded, made anew each time: nothing is reme
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
+from typing import NamedTuple
 
 from .amounts import NOTHING, Amounts
 from .demand import Demand
 from .machine import Machine
-from .turn import GO, Lacks, MakesRoom, TooLarge, Turn
+from .turn import (
+    GO,
+    GroupFull,
+    GroupPaused,
+    Lacks,
+    MakesRoom,
+    NotAfter,
+    NotBefore,
+    Obstacle,
+    TooLarge,
+    Turn,
+)
 
 
-def make_plan(demands: Iterable[Demand], machine: Machine) -> dict[str, Turn]:
-    """The turn of each job, by id."""
+class Plan(NamedTuple):
+    turns: dict[str, Turn]
+    """By the job's id."""
+    look_at: float | None = None
+    """When it will be another one though nothing has changed but the time."""
+
+
+def make_plan(demands: Iterable[Demand], machine: Machine, now: float) -> Plan:
     order = sorted(demands, key=_rank)
     room = _Room(
-        has=machine.has,
+        machine=machine,
+        now=now,
         taken=_sum(demand.asks for demand in order if demand.has_place),
-        leaving=[demand for demand in order if demand.standing in ("yields", "leaves")],
-        holders=[demand for demand in reversed(order) if demand.standing == "holds"],
+        leaving=[demand for demand in order if demand.has_place and not _stays(demand, machine)],
+        holders=[demand for demand in reversed(order) if _stays(demand, machine)],
+        in_group=Counter(demand.group for demand in order if demand.has_place),
     )
     # Whoever takes a place ranks before the one who has it, so that this one's turn is found after.
-    return {demand.id: room.find_turn(demand) for demand in order}
+    turns = {demand.id: room.find_turn(demand) for demand in order}
+    later = (each.not_before.at for each in order if each.not_before is not None and each.not_before.at > now)
+    return Plan(turns, min(later, default=None))
+
+
+def _stays(demand: Demand, machine: Machine) -> bool:
+    return demand.standing == "holds" and demand.group not in machine.paused
 
 
 def _rank(demand: Demand) -> tuple[bool, int, float, str]:
@@ -59,13 +89,16 @@ def _sum(amounts: Iterable[Amounts]) -> Amounts:
 class _Room:
     """What is left while the jobs are gone through in their order."""
 
-    has: Amounts
+    machine: Machine
+    now: float
     taken: Amounts
     """By those who have a place, and those who are told to go."""
     leaving: list[Demand]
     """They, and those who have been told to step aside."""
     holders: list[Demand]
     """The others that have a place: the first to step aside first."""
+    in_group: Counter[str | None]
+    """How many of each group have a place, or wait for nothing but room."""
     claimed: Amounts = NOTHING
     claimants: list[Demand] = field(default_factory=list)
     successors: dict[str, Demand] = field(default_factory=dict)
@@ -74,7 +107,11 @@ class _Room:
 
     def find_turn(self, demand: Demand) -> Turn:
         if not demand.has_place:
-            return self._take_in(demand)
+            obstacle = self._find_obstacle(demand)
+            self.waiting += obstacle is not None
+            return GO if obstacle is None else Turn("wait", obstacle, self.waiting)
+        if demand.group in self.machine.paused:
+            return Turn("aside", GroupPaused(demand.group or ""))
         successor = self.successors.get(demand.id)
         if successor is not None or demand.standing == "yields":
             self._claim(demand)
@@ -84,23 +121,37 @@ class _Room:
         self.claimed = self.claimed.plus(demand.asks)
         self.claimants.append(demand)
 
-    def _take_in(self, demand: Demand) -> Turn:
-        unclaimed = self.has.minus(self.taken).minus(self.claimed)
+    def _find_obstacle(self, demand: Demand) -> Obstacle | None:
+        absence = self._find_absence(demand)
+        if absence is not None:
+            return absence
+        unclaimed = self.machine.has.minus(self.taken).minus(self.claimed)
         if unclaimed.has_room_for(demand.asks):
             self.taken = self.taken.plus(demand.asks)
-            return GO
-        self.waiting += 1
-        kinds = self.has.list_lacking(demand.asks)
-        if kinds:
-            return Turn("wait", TooLarge(demand.asks, self.has, kinds), self.waiting)
-        return Turn("wait", self._let_wait(demand, unclaimed), self.waiting)
+            self.in_group[demand.group] += 1
+            return None
+        return self._let_wait(demand, unclaimed)
+
+    def _find_absence(self, demand: Demand) -> Obstacle | None:
+        """Why it does not even wait for room."""
+        if demand.unmet:
+            return NotAfter(demand.unmet[0], len(demand.unmet) - 1)
+        if demand.not_before is not None and demand.not_before.at > self.now:
+            return NotBefore(demand.not_before)
+        if demand.group is not None and demand.group in self.machine.paused:
+            return GroupPaused(demand.group)
+        if demand.group is not None and demand.parallel is not None and self.in_group[demand.group] >= demand.parallel:
+            return GroupFull(demand.group, demand.parallel)
+        kinds = self.machine.has.list_lacking(demand.asks)
+        return TooLarge(demand.asks, self.machine.has, kinds) if kinds else None
 
     def _let_wait(self, demand: Demand, unclaimed: Amounts) -> Lacks:
         kinds = unclaimed.list_lacking(demand.asks)
-        lacks = Lacks(demand.asks, self.has.minus(self.taken), kinds, self._find_ahead(kinds))
+        lacks = Lacks(demand.asks, self.machine.has.minus(self.taken), kinds, self._find_ahead(kinds))
         if demand.standing == "held":
             return lacks
         leaving = self._make_room(demand, unclaimed)
+        self.in_group[demand.group] += 1
         self._claim(demand)
         return lacks._replace(leaving=tuple(each for each in leaving if _asks_for_any(each, kinds)))
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+
 from perdured.core.record import UNDER_WAY, JobRecord, Saving, Waiting
 from perdured.core.spec import Spec
 
 from .amounts import Amounts
-from .demand import Demand, Standing
+from .demand import Demand, Dependency, Moment, Standing
 from .turn import ASIDE
 
 _LEAVING = ("stop", "park", "remove")
@@ -18,12 +20,31 @@ def ask_of(spec: Spec) -> Amounts:
     return Amounts(1, wanted.cpus, wanted.memory or 0)
 
 
-def read_demand(spec: Spec, record: JobRecord) -> Demand | None:
-    """None where nothing of it runs, and nothing is to."""
+def read_demand(spec: Spec, record: JobRecord, known: Mapping[str, JobRecord]) -> Demand | None:
+    """None where nothing of it runs, and nothing is to. `known` has the jobs that it comes after, as they are now."""
     standing = _find_standing(record)
     if standing is None:
         return None
-    return Demand(record.id, record.name, ask_of(spec), standing, spec.priority, record.submitted_at)
+    return Demand(
+        id=record.id,
+        name=record.name,
+        asks=ask_of(spec),
+        standing=standing,
+        priority=spec.priority,
+        submitted_at=record.submitted_at,
+        group=spec.group or (record.name if spec.parallel is not None else None),
+        parallel=spec.parallel,
+        not_before=Moment(spec.at.timestamp(), spec.at.isoformat(" ", "seconds")) if spec.at is not None else None,
+        unmet=tuple(_list_unmet(spec.after, known)),
+    )
+
+
+def _list_unmet(after: Sequence[str], known: Mapping[str, JobRecord]) -> Iterator[Dependency]:
+    """A job that is not known any more was forgotten after it had succeeded: before that it cannot be."""
+    for job in after:
+        record = known.get(job)
+        if record is not None and record.phase.kind != "succeeded":
+            yield Dependency(f"{record.id} ({record.name})", record.phase.kind)
 
 
 def _find_standing(record: JobRecord) -> Standing | None:

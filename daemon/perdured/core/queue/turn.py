@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from .amounts import Amounts
-from .demand import Demand
+from .demand import Demand, Dependency, Moment
 
 
 class Lacks(NamedTuple):
@@ -37,9 +37,29 @@ class MakesRoom(NamedTuple):
     successor: Demand
 
 
-Obstacle = Lacks | TooLarge | MakesRoom
+class GroupPaused(NamedTuple):
+    group: str
+
+
+class GroupFull(NamedTuple):
+    group: str
+    parallel: int
+
+
+class NotBefore(NamedTuple):
+    moment: Moment
+
+
+class NotAfter(NamedTuple):
+    """The first of the jobs that it comes after and that has not succeeded."""
+
+    first: Dependency
+    others: int
+
+
+Obstacle = Lacks | TooLarge | MakesRoom | GroupPaused | GroupFull | NotBefore | NotAfter
 ASIDE = "stepped aside"
-"""Why an attempt was asked to end, where the plan wanted its place."""
+"""Why an attempt was asked to end, where the plan wanted its place, or its group was paused."""
 
 
 class Turn(NamedTuple):

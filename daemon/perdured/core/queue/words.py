@@ -6,7 +6,7 @@ from perdured.core.record import JobRecord
 from perdured.core.units import human_size
 
 from .amounts import Amounts
-from .turn import Lacks, MakesRoom, Obstacle, TooLarge, Turn
+from .turn import GroupFull, GroupPaused, Lacks, MakesRoom, NotAfter, NotBefore, Obstacle, TooLarge, Turn
 
 _NOUNS = {"jobs": "place", "cpus": "CPU", "gpus": "GPU"}
 
@@ -26,6 +26,19 @@ def say_obstacle(obstacle: Obstacle) -> str:
             return f"needs {_say(asks, kinds)}, and there is no more than {_say(has, kinds)} for all jobs together"
         case MakesRoom(successor):
             return f"job {successor.ref}, of priority {successor.priority}, needs its place"
+        case GroupPaused(group):
+            return f"its group {group} is paused"
+        case GroupFull(group, parallel):
+            return f"its group {group} may have no more than {parallel} at once"
+        case NotAfter(first, others):
+            more = f", and {others} more" if others else ""
+            return f"comes after job {first.ref}, which {_say_state(first.state)}{more}"
+        case NotBefore(moment):
+            return f"not before {moment.said}"
+
+
+def _say_state(state: str) -> str:
+    return "failed: resume that one, or stop this" if state == "failed" else f"is {state}"
 
 
 def _say_lack(lacks: Lacks) -> str:
