@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from perdured.core.notices.notice import Notice, Sight, find_expiry, is_standing, make_notice_id, take_sight
 
 BOOT = "boot-1"
@@ -36,6 +38,11 @@ def test_a_look_of_one_source_withdraws_nothing_of_another() -> None:
     assert take_sight((other,), see()) == (other,)
 
 
+def test_a_look_at_a_part_of_the_source_withdraws_nothing() -> None:
+    known = (make_notice(),)
+    assert take_sight(known, see(at=107.0)._replace(is_whole=False)) == known
+
+
 def test_one_that_was_withdrawn_and_comes_again_is_received_anew() -> None:
     withdrawn = take_sight((make_notice(),), see(at=107.0))
     (again,) = take_sight(withdrawn, see(make_notice(at=110.0)))
@@ -45,6 +52,21 @@ def test_one_that_was_withdrawn_and_comes_again_is_received_anew() -> None:
 def test_a_source_may_move_the_deadline_of_its_notice() -> None:
     known = take_sight((make_notice(sureness="guess", deadline=130.0),), see(make_notice(at=103.0, deadline=220.0)))
     assert (known[0].deadline, known[0].sureness, known[0].received_at) == (220.0, "exact", 100.0)
+
+
+@pytest.mark.parametrize("sureness", ["guess", "ceiling"])
+def test_a_time_that_counts_from_the_look_does_not_move_on_with_each_look(sureness: str) -> None:
+    known = take_sight((), see(make_notice(deadline=130.0, sureness=sureness)))
+    (again,) = take_sight(known, see(make_notice(deadline=135.0, sureness=sureness)))
+    assert again.deadline == 130.0
+    (sooner,) = take_sight(known, see(make_notice(deadline=120.0, sureness=sureness)))
+    assert sooner.deadline == 120.0
+
+
+def test_a_second_is_what_clocks_differ_by_and_moves_no_deadline() -> None:
+    known = take_sight((), see(make_notice(deadline=220.0)))
+    assert take_sight(known, see(make_notice(deadline=221.9))) == known
+    assert take_sight(known, see(make_notice(deadline=222.0)))[0].deadline == 222.0
 
 
 def test_after_another_boot_it_stands_no_more_and_was_not_withdrawn_either() -> None:

@@ -1,9 +1,9 @@
 """What all notices that stand say together. Pure.
 
-The hardest deadline wins: the earliest of those that end something, however sure it is. One that was guessed stays a cap
-under a later exact one, since each may be true by itself; where both speak of the same thing, the source replaces its
-own notice. What may come to nothing moves no deadline, neither earlier nor later. What the disk must reckon with is the
-worst that any of them says, since the next deadline takes the disk that the first one leaves.
+The hardest deadline wins: the earliest of those that end something, however sure it is. One that was guessed stays a
+cap under a later exact one, since each may be true by itself; where both speak of the same thing, the source replaces
+its own notice. What may come to nothing moves no deadline, neither earlier nor later. What the disk must reckon with
+is the worst that any of them says, since the next deadline takes the disk that the first one leaves.
 """
 
 from __future__ import annotations

@@ -48,6 +48,9 @@ Disk = Literal["kept", "lost", "unknown"]
 STALE = 60.0
 """Seconds. One whose deadline lay further back than that when it was first seen is left over from something else."""
 
+CLOCKS_AGREE = 2.0
+"""Seconds. A deadline that is told so little otherwise than before has not moved."""
+
 
 class Notice(Value):
     id: str
@@ -99,6 +102,8 @@ class Sight(NamedTuple):
     notices: tuple[Notice, ...]
     at: float
     boot_id: str
+    is_whole: bool = True
+    """False while a part of the source has not been seen yet: then nothing is withdrawn."""
 
 
 def make_notice_id(source: SourceName, *content: str) -> str:
@@ -134,9 +139,20 @@ def take_sight(known: Sequence[Notice], sight: Sight) -> tuple[Notice, ...]:
 def _update(notice: Notice, told: Notice | None, sight: Sight) -> Notice:
     is_over = notice.withdrawn_at is not None or notice.boot_id != sight.boot_id
     if told is None:
-        is_withdrawn = notice.source == sight.source and not is_over
+        is_withdrawn = sight.is_whole and notice.source == sight.source and not is_over
         return notice.model_copy(update={"withdrawn_at": sight.at}) if is_withdrawn else notice
-    return told if is_over else told.model_copy(update={"received_at": notice.received_at})
+    if is_over:
+        return told
+    return told.model_copy(update={"received_at": notice.received_at, "deadline": _move_deadline(notice, told)})
+
+
+def _move_deadline(notice: Notice, told: Notice) -> float | None:
+    """A time that counts from the look would move with each look, and clocks are compared to a second or two."""
+    if notice.deadline is None or told.deadline is None:
+        return told.deadline
+    if abs(told.deadline - notice.deadline) < CLOCKS_AGREE:
+        return notice.deadline
+    return min(notice.deadline, told.deadline) if told.sureness in ("ceiling", "guess") else told.deadline
 
 
 def _forget_oldest(notices: Sequence[Notice], boot_id: str) -> tuple[Notice, ...]:
