@@ -86,8 +86,10 @@ def _load_file(path: Path) -> _File:
 
 def _say_wrong(place: list[str], found: object) -> str:
     """As for a spec: what was found, and what would be right."""
-    fields = NoticeSettings.model_fields if place[0] == "notices" and len(place) > 1 else _File.model_fields
-    key, name = place[:2][-1], ".".join(place[:2])
+    is_of_notices = place[0] == "notices" and len(place) > 1
+    fields = NoticeSettings.model_fields if is_of_notices else _File.model_fields
+    key = place[1] if is_of_notices else place[0]
+    name = f"notices.{key}" if is_of_notices else key
     if key in fields:
         return f"{name}: found {json.dumps(found, default=str)}; it must be {fields[key].description}"
     near = difflib.get_close_matches(key, fields, n=1)
