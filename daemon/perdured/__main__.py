@@ -11,12 +11,14 @@ import asyncio
 import contextlib
 import importlib
 import logging
+import os
 import signal
 import socket
 import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from . import __version__
 from .api.listening import close_listening, observe_socket_file, open_listening
@@ -27,6 +29,8 @@ from .core.queue.machine import Machine
 from .descriptors import raise_limit
 from .errors import PerdureError
 from .machine import is_machine_going_down
+from .notices.finding import observe_surroundings
+from .notices.listening import Listening
 from .notify import notify_ready, notify_stopping, notify_watchdog, watchdog_interval
 from .spool import Spool
 from .state.home import open_state
@@ -35,7 +39,7 @@ from .supervise.service import Service
 _log = logging.getLogger("perdured")
 _SIGNALS = (
     "SIGTERM and SIGINT end the daemon as --on-stop says. SIGHUP is ignored, so that it outlives the terminal in which "
-    "it was started; there is nothing to reload."
+    "it was started; there is nothing to reload. SIGUSR1 (notices.signal) says that all this is about to end."
 )
 _AFTER_THE_GRACE = 60.0
 """Seconds that killing a tree, recording its end and closing may take on a machine that is busy going down."""
@@ -62,7 +66,7 @@ def _read_config(arguments: Sequence[str] | None) -> Config:
     parser = argparse.ArgumentParser("perdured", description=about, epilog=_SIGNALS)
     parser.add_argument("--state-dir", type=Path, metavar="D", help="where jobs and their history are kept")
     parser.add_argument("--socket", type=Path, metavar="S", help="where the command line and other clients connect")
-    parser.add_argument("--config", type=Path, metavar="F", help="a TOML file: state_dir, socket, limits and the like")
+    parser.add_argument("--config", type=Path, metavar="F", help="a TOML file: where, on_stop, limits, [notices]")
     parser.add_argument(
         "--on-stop",
         choices=("leave", "park", "auto"),
@@ -86,9 +90,10 @@ async def _serve(config: Config) -> int:
         own_file = observe_socket_file(config.socket)
         machine = Machine(observe_capacity(config.limits))
         service = Service(state, registry, clock, machine, config.keepers)
+        listening = Listening(config.notices, observe_surroundings(os.environ), state.root, clock)
         await service.start()
         try:
-            await _work_until_stopped(service, listener, Spool(state.spool, service))
+            await _work_until_stopped(_Parts(service, listening, Spool(state.spool, service)), listener)
             why = _find_reason_to_park(config)
             if why is not None:
                 await _park(service, why)
@@ -99,12 +104,20 @@ async def _serve(config: Config) -> int:
     return 0
 
 
-async def _work_until_stopped(service: Service, listener: socket.socket, spool: Spool) -> None:
+class _Parts(NamedTuple):
+    service: Service
+    listening: Listening
+    spool: Spool
+
+
+async def _work_until_stopped(parts: _Parts, listener: socket.socket) -> None:
     stopped = asyncio.Event()
-    _obey_signals(stopped)
+    service, listening = parts.service, parts.listening
+    _obey_signals(stopped, listening)
     work = [
-        asyncio.create_task(_serve_clients(service, listener), name="api"),
-        asyncio.create_task(spool.run(), name="spool"),
+        asyncio.create_task(_serve_clients(parts, listener), name="api"),
+        asyncio.create_task(parts.spool.run(), name="spool"),
+        asyncio.create_task(listening.run(service), name="notices"),
         asyncio.create_task(_feed_watchdog(), name="watchdog"),
     ]
     notify_ready(f"serving {len(service.list_jobs(everything=False))} jobs")
@@ -118,22 +131,26 @@ async def _work_until_stopped(service: Service, listener: socket.socket, spool: 
         task.result()  # a part that failed ends the daemon with its error, and systemd starts it again
 
 
-def _obey_signals(stopped: asyncio.Event) -> None:
+def _obey_signals(stopped: asyncio.Event, listening: Listening) -> None:
     loop = asyncio.get_running_loop()
 
     def stop(number: signal.Signals) -> None:
         _log.info("%s: ending", number.name)
+        if listening.ends_by(number.name):
+            listening.hear(number.name)
         stopped.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, partial(stop, number))
+    if listening.signal is not None:
+        loop.add_signal_handler(signal.Signals[listening.signal], listening.hear, listening.signal)
     loop.add_signal_handler(signal.SIGHUP, _log.info, "SIGHUP is ignored; the daemon and its jobs go on")
 
 
-async def _serve_clients(service: Service, listener: socket.socket) -> None:
+async def _serve_clients(parts: _Parts, listener: socket.socket) -> None:
     """Imported in a thread of its own, so that the jobs, all adopted sooner than that, need not wait; clients do."""
     server = await asyncio.to_thread(importlib.import_module, "perdured.api.server")
-    await server.serve(service, listener)
+    await server.serve(parts.service, parts.listening, listener)
 
 
 async def _feed_watchdog() -> None:

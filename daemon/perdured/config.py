@@ -5,15 +5,19 @@ from __future__ import annotations
 import argparse
 import difflib
 import json
+import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .capacity import Limits
+from .contract import environment
 from .core.spec import Count, Size
 from .errors import BadUsage
+from .notices.settings import NoticeSettings, list_overrides
 from .processes import Keepers
 from .state.paths import default_socket_path, default_state_dir
 
@@ -31,6 +35,7 @@ class Config(NamedTuple):
     on_stop: OnStop
     limits: Limits = Limits()
     keepers: Keepers = "children"
+    notices: NoticeSettings = NoticeSettings()
 
 
 class _File(BaseModel):
@@ -43,6 +48,7 @@ class _File(BaseModel):
     cpus: Count | None = Field(None, ge=0, description="a whole number of CPUs, 0 or more, for all jobs together")
     memory: Size | None = Field(None, description='a size such as "64GiB", for all jobs together')
     keepers: Keepers | None = Field(None, description='"children" or "units"')
+    notices: NoticeSettings = Field(NoticeSettings(), description="a table")
 
 
 def load_config(given: argparse.Namespace) -> Config:
@@ -53,12 +59,25 @@ def load_config(given: argparse.Namespace) -> Config:
         on_stop=given.on_stop or file.on_stop or "auto",
         limits=Limits(file.jobs, file.cpus, file.memory),
         keepers=given.keepers or file.keepers or "children",
+        notices=override_notices(file.notices, os.environ),
     )
 
 
+def override_notices(settings: NoticeSettings, env: Mapping[str, str]) -> NoticeSettings:
+    """Raises BadUsage."""
+    try:
+        return NoticeSettings.model_validate(settings.model_dump(exclude_unset=True) | list_overrides(env))
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        key = str(wrong["loc"][0])
+        why = f"It is {wrong['input']!r} and must be {NoticeSettings.model_fields[key].description}."
+        todo = f"Correct or unset {environment.NOTICES}{key.upper()}; docs/notices.md lists the other names."
+        raise BadUsage(f"The environment's word for notices.{key} cannot be used.", why, todo) from None
+
+
 def _load_file(path: Path) -> _File:
-    may = "state_dir, socket, on_stop (leave, park or auto), keepers (children or units), jobs, cpus and memory"
-    todo = f"It may have {may}."
+    may = "state_dir, socket, on_stop (leave, park or auto), keepers (children or units), jobs, cpus, memory"
+    todo = f"It may have {may}, and a table [notices]."
     try:
         return _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
@@ -66,14 +85,17 @@ def _load_file(path: Path) -> _File:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadUsage(f"The config {path} is not TOML.", str(error), todo) from None
     except ValidationError as error:
-        wrong = "; ".join(_say_wrong(str(each["loc"][0]), each["input"]) for each in error.errors())
+        wrong = "; ".join(_say_wrong([str(part) for part in each["loc"]], each["input"]) for each in error.errors())
         raise BadUsage(f"The config {path} has errors.", wrong, todo) from None
 
 
-def _say_wrong(key: str, found: object) -> str:
+def _say_wrong(place: list[str], found: object) -> str:
     """As for a spec: what was found, and what would be right."""
-    field = _File.model_fields.get(key)
-    if field is not None:
-        return f"{key}: found {json.dumps(found, default=str)}; it must be {field.description}"
-    near = difflib.get_close_matches(key, _File.model_fields, n=1)
-    return f'{key}: unknown key; did you mean "{near[0]}"?' if near else f"{key}: unknown key"
+    is_of_notices = place[0] == "notices" and len(place) > 1
+    fields = NoticeSettings.model_fields if is_of_notices else _File.model_fields
+    key = place[1] if is_of_notices else place[0]
+    name = f"notices.{key}" if is_of_notices else key
+    if key in fields:
+        return f"{name}: found {json.dumps(found, default=str)}; it must be {fields[key].description}"
+    near = difflib.get_close_matches(key, fields, n=1)
+    return f'{name}: unknown key; did you mean "{near[0]}"?' if near else f"{name}: unknown key"

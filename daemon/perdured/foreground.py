@@ -12,6 +12,7 @@ again means it. Of an attempt that still runs, what it printed last is shown fir
 | SIGTERM, SIGHUP | the job saves and is parked; exit 75: run me again |
 | SIGINT (Ctrl-C) | the job saves and is stopped; exit 75 |
 | SIGINT again | the grace is over now |
+| SIGUSR1 (`PERDURE_NOTICES_SIGNAL`) | all this is about to end: a notice, and the job saves before it does |
 """
 
 from __future__ import annotations
@@ -27,9 +28,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .clock import start_clock
+from .config import override_notices
 from .contract import exits
 from .core.events import Event
 from .core.record import UNDER_WAY
+from .notices.finding import observe_surroundings
+from .notices.listening import Listening
+from .notices.settings import NoticeSettings
+from .notices.tasks import end_tasks
 from .state.home import open_state
 from .state.submission import Submission
 from .supervise.service import Ask, Service
@@ -68,16 +74,20 @@ async def _run(submission: Submission, output: Output, state_dir: Path) -> int:
     clock = start_clock()
     with open_state(state_dir, clock) as (state, registry):
         service = Service(state, registry, clock)
+        notices = override_notices(NoticeSettings(), os.environ)
+        listening = Listening(notices, observe_surroundings(os.environ), state.root, clock)
         await service.start(resume_parked=False)
+        hearing = asyncio.create_task(listening.run(service), name="notices")
         try:
             seen = registry.last_event()
             taken = await _take_up(service, submission, output)
-            _obey_signals(service, taken.job)
+            _obey_signals(service, listening, taken.job)
             await _show_until_end(service, taken, output, seen)
             await _finish_uploads(service, taken.job, output)
             status = service.show(taken.job).exit_status
             return exits.PERDURE_FAILED if status is None else status
         finally:
+            await end_tasks([hearing])
             await service.close()
 
 
@@ -108,7 +118,7 @@ async def _take_up(service: Service, submission: Submission, output: Output) -> 
     return _Taken(earlier.id)
 
 
-def _obey_signals(service: Service, job: str) -> None:
+def _obey_signals(service: Service, listening: Listening, job: str) -> None:
     loop = asyncio.get_running_loop()
     pending: set[asyncio.Task[JobView]] = set()
 
@@ -121,9 +131,16 @@ def _obey_signals(service: Service, job: str) -> None:
         ask("stop")
         loop.add_signal_handler(signal.SIGINT, partial(service.hurry, job))
 
-    loop.add_signal_handler(signal.SIGTERM, ask, "park")
+    def terminate() -> None:
+        if listening.ends_by("SIGTERM"):
+            listening.hear("SIGTERM")
+        ask("park")
+
+    loop.add_signal_handler(signal.SIGTERM, terminate)
     loop.add_signal_handler(signal.SIGHUP, ask, "park")
     loop.add_signal_handler(signal.SIGINT, interrupt)
+    if listening.signal is not None:
+        loop.add_signal_handler(signal.Signals[listening.signal], listening.hear, listening.signal)
 
 
 async def _show_until_end(service: Service, taken: _Taken, output: Output, seen: int) -> None:

@@ -1,4 +1,5 @@
 """Tells when something in a directory was finished: a file closed after writing or renamed into place, a folder made.
+To whom it matters, also when one was removed.
 
 Full events, because by default a file renamed in from outside the watched directory looks like one just created.
 """
@@ -7,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import UnionType
 
 from watchdog.events import (
     DirCreatedEvent,
     DirMovedEvent,
     FileClosedEvent,
+    FileDeletedEvent,
     FileMovedEvent,
     FileSystemEvent,
     FileSystemEventHandler,
@@ -27,14 +30,16 @@ class Watcher:
         self._observer: BaseObserver | None = None
         self._watches: dict[str, tuple[ObservedWatch, _Handler]] = {}
 
-    def watch(self, directory: Path, on_change: Callable[[], object], key: str = "") -> bool:
+    def watch(
+        self, directory: Path, on_change: Callable[[], object], key: str = "", *, also_removals: bool = False
+    ) -> bool:
         """In place of the key's former one. False when the directory is not there (yet), or the kernel grants no more
         watches: then look by the clock."""
         if self._observer is None:
             self._observer = InotifyObserver(generate_full_events=True)
             self._observer.start()
         self.unwatch(key)
-        handler = _Handler(on_change)
+        handler = _Handler(on_change, _FINISHED | FileDeletedEvent if also_removals else _FINISHED)
         try:
             self._watches[key] = self._observer.schedule(handler, str(directory)), handler
         except OSError:
@@ -57,10 +62,14 @@ class Watcher:
             self._observer.join(timeout=5)
 
 
+_FINISHED = FileClosedEvent | FileMovedEvent | DirCreatedEvent | DirMovedEvent
+
+
 class _Handler(FileSystemEventHandler):
-    def __init__(self, on_change: Callable[[], object]) -> None:
+    def __init__(self, on_change: Callable[[], object], kinds: UnionType) -> None:
         self._on_change = on_change
+        self._kinds = kinds
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        if isinstance(event, FileClosedEvent | FileMovedEvent | DirCreatedEvent | DirMovedEvent):
+        if isinstance(event, self._kinds):
             self._on_change()

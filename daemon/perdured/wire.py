@@ -170,6 +170,38 @@ class Events(TypedDict):
     """What to ask with as `after` the next time."""
 
 
+class NoticeSource(TypedDict):
+    source: str
+    state: Literal["works", "starting", "blind", "not_here"]
+    why: str
+
+
+class Notice(TypedDict):
+    id: str
+    kind: str
+    source: str
+    why: str
+    deadline: str | None
+    sureness: str
+    follows: str
+    disk: str
+    withdrawable: bool
+    lasts: float | None
+    received_at: str
+    withdrawn_at: str | None
+    boot_id: str
+    stands: bool
+    raw: str
+
+
+class Notices(TypedDict):
+    schema: int
+    deadline: str | None
+    outlook: str
+    sources: list[NoticeSource]
+    notices: list[Notice]
+
+
 class Health(TypedDict):
     schema: int
     version: str

@@ -22,15 +22,16 @@ from perdured.api.health import Health
 from perdured.api.logs import MAX_CHUNK, LogView
 from perdured.api.replies import Failure
 from perdured.core.events import Event
+from perdured.notices.views import NoticesView, NoticeView, SourceView
 from perdured.views import AttemptView, CheckpointView, JobView, NewestCheckpoint, SubmittedView
-from support.fake_service import FakeService, make_checkpoint, make_job
+from support.fake_service import FakeService, make_checkpoint, make_job, make_notice
 
 SPEC = 'command = ["python", "train.py"]\n'
 
 
 def send(service: FakeService, method: str, path: str, **what: object) -> httpx.Response:
     async def inside() -> httpx.Response:
-        transport = httpx.ASGITransport(make_app(service), raise_app_exceptions=False)
+        transport = httpx.ASGITransport(make_app(service, service.board), raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://perdured") as client:
             return await client.request(method, path, **what)  # type: ignore[arg-type]
 
@@ -53,6 +54,21 @@ def test_health_names_version_and_process() -> None:
     assert answer["schema"] == 1
     assert answer["version"]
     assert answer["pid"] > 0
+
+
+def test_notices_are_told_with_their_sources() -> None:
+    service = FakeService()
+    service.board.notices = (make_notice(),)
+    told = send(service, "GET", "/v1/notices").json()
+    assert told["outlook"] == "AWS takes this spot instance back: 1 min 58 s left"
+    assert [source["state"] for source in told["sources"]] == ["works", "blind"]
+    assert [(notice["id"], notice["stands"]) for notice in told["notices"]] == [("aws-1", True)]
+
+
+def test_a_notice_is_approved_by_its_id() -> None:
+    service = FakeService()
+    assert send(service, "POST", "/v1/notices/azure-1/approve").status_code == 200
+    assert service.board.approved == ["azure-1"]
 
 
 def test_jobs_that_succeeded_are_listed_only_when_asked_for() -> None:
@@ -244,7 +260,7 @@ def test_without_news_next_is_where_the_question_began() -> None:
 def test_the_description_has_a_summary_for_every_request_and_one_shape_of_errors() -> None:
     description = send(FakeService(), "GET", "/openapi.json").json()
     operations = [operation for path in description["paths"].values() for operation in path.values()]
-    assert len(operations) == 14
+    assert len(operations) == 16
     assert all(operation["summary"] for operation in operations)
     assert len({operation["operationId"] for operation in operations}) == len(operations)
     assert "HTTPValidationError" not in json.dumps([op["responses"].get("400") for op in operations])
@@ -265,6 +281,9 @@ def test_the_built_in_pages_which_load_from_a_foreign_host_are_off() -> None:
         (CheckpointView, wire.Checkpoint),
         (LogView, wire.Log),
         (EventView, wire.Event),
+        (NoticeView, wire.Notice),
+        (NoticesView, wire.Notices),
+        (SourceView, wire.NoticeSource),
         (EventList, wire.Events),
         (Health, wire.Health),
         (Failure, wire.Failure),

@@ -76,7 +76,7 @@ def test_the_servers_library_leaves_the_daemons_signals_alone(tmp_path: Path) ->
     script = """
 import asyncio, signal, sys
 from pathlib import Path
-from support.fake_service import FakeService
+from support.fake_service import FakeBoard, FakeService
 from support.strangers import hear_as_stranger
 from perdured.api.server import serve
 from perdured.client import Client
@@ -86,7 +86,7 @@ from perdured.contract.sockets import bind_unix
 async def main():
     path = Path(sys.argv[1])
     signal.signal(signal.SIGTERM, own)
-    serving = asyncio.ensure_future(serve(FakeService(), bind_unix(path)))
+    serving = asyncio.ensure_future(serve(FakeService(), FakeBoard(), bind_unix(path)))
     await asyncio.to_thread(Client(path).health)
     print(signal.getsignal(signal.SIGTERM) is own, signal.getsignal(signal.SIGINT) is not None)
     serving.cancel()

@@ -15,10 +15,10 @@ PURE = (
     "operator", "re", "string", "textwrap", "tomllib", "tomli", "typing", "zlib",
 )  # fmt: skip
 OURS = ("perdured.core", "perdured.contract", "perdured.errors", "pydantic", "pydantic_core", "tomlkit")
-# Of these modules only the parts that are tables or constants.
+# Of these modules only the parts that are tables, constants or pure functions.
 PURE_PARTS = {
     "signal": ("signal.Signals",), "sys": ("sys.version_info",), "pathlib": ("pathlib.PurePosixPath",),
-    "shlex": ("shlex.quote",),
+    "calendar": ("calendar.timegm",), "shlex": ("shlex.quote",),
 }  # fmt: skip
 IMPURE_CONTRACT = ("perdured.contract.durable", "perdured.contract.sockets", "perdured.contract.checkpoint")
 # `hash` of a text differs from process to process, `id` from run to run.

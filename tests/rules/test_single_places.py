@@ -71,7 +71,7 @@ def find_unpickling(source: Source) -> Iterator[Found]:
 # `machine` and the doctor ask other programs questions, `torch_python` runs the training side for `export`, `service`
 # calls what sets one up, the demo and the drill break things.
 PLACES: dict[Finder, tuple[str, ...]] = {
-    find_clock_reads: ("perdured.clock", "perdured.keeper", "perdured.cli", "perdured.demo"),
+    find_clock_reads: ("perdured.clock", "perdured.keeper", "perdured.cli", "perdured.demo", "perdured.testing"),
     find_process_calls: (
         *("perdured.processes", "perdured.keeper"),
         *("perdured.machine", "perdured.cli.torch_python", "perdured.cli.service"),

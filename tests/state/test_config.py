@@ -97,3 +97,38 @@ def test_a_wrong_file_is_told_in_three_lines(tmp_path: Path, content: bytes, wha
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, name: str) -> None:
     with pytest.raises(BadUsage, match="cannot be read"):
         load_config(given(tmp_path / name))
+
+
+def test_the_sources_of_notices_are_set_by_the_file_and_above_it_by_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "perdured.toml"
+    path.write_text('[notices]\ncloud = "aws"\naws_url = "http://one/"\ngrace = "2min"\n')
+    notices = load_config(given(path)).notices
+    assert (notices.cloud, notices.aws_url, notices.grace) == ("aws", "http://one", 120.0)
+    monkeypatch.setenv("PERDURE_NOTICES_AWS_URL", "http://two")
+    notices = load_config(given(path)).notices
+    assert (notices.cloud, notices.aws_url) == ("aws", "http://two")
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('cloud = "oracle"', 'notices.cloud: found "oracle"; it must be "auto", "none", "aws", "gcp" or "azure"'),
+        ('clod = "aws"', 'notices.clod: unknown key; did you mean "cloud"?'),
+        ("grace = true", "notices.grace: found true"),
+    ],
+)
+def test_what_is_wrong_with_the_sources_of_notices_is_told_by_its_key(tmp_path: Path, line: str, told: str) -> None:
+    path = tmp_path / "perdured.toml"
+    path.write_text(f"[notices]\n{line}\n")
+    with pytest.raises(BadUsage) as raised:
+        load_config(given(path))
+    assert told in raised.value.why
+
+
+def test_a_wrong_word_of_the_environment_is_told_with_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GCE_METADATA_HOST", "")
+    monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "https://x")
+    with pytest.raises(BadUsage, match=r"notices\.aws_url"):
+        load_config(given())

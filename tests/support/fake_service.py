@@ -13,9 +13,12 @@ from perdured.api.seam import Wish
 from perdured.api.server import serve
 from perdured.contract.sockets import bind_unix
 from perdured.core.events import Event
+from perdured.core.notices.notice import Notice, list_standing
+from perdured.core.notices.status import SourceStatus
 from perdured.core.planner import SavePlan, Tier
 from perdured.core.spec import list_unserved
 from perdured.errors import AmbiguousJob, NoSuchJob, WrongState
+from perdured.notices.views import NoticesView, describe_notices
 from perdured.queue_view import GroupView
 from perdured.state.registry import StoredEvent
 from perdured.state.submission import Submission, parse_submission
@@ -95,11 +98,44 @@ def make_checkpoint(step: int = 1100, **changes: object) -> CheckpointView:
     return usual.model_copy(update=changes)
 
 
+def make_notice(id: str = "aws-1", **changes: object) -> Notice:
+    """One that stands, two seconds after it was received."""
+    usual = Notice(
+        id=id,
+        kind="reclaim",
+        source="aws",
+        why="AWS takes this spot instance back",
+        deadline=1_795_514_400.0 + 118.0,
+        sureness="exact",
+        follows="power_off",
+        received_at=1_795_514_400.0 - 2.0,
+        boot_id="boot-1",
+    )
+    return usual.model_copy(update=changes)
+
+
+class FakeBoard:
+    """Of notices."""
+
+    def __init__(self) -> None:
+        self.statuses = [SourceStatus("folder", "works", "files in /notices"), SourceStatus("aws", "blind", "403")]
+        self.notices: tuple[Notice, ...] = ()
+        self.now = 1_795_514_400.0
+        self.approved: list[str] = []
+
+    async def approve(self, id: str) -> None:
+        self.approved.append(id)
+
+    def describe(self) -> NoticesView:
+        return describe_notices(self.statuses, self.notices, list_standing(self.notices, "boot-1", self.now), self.now)
+
+
 class FakeService:
     """Holds what tests put into it. All of it lives in one event loop; other threads go through `Served.call`."""
 
     def __init__(self, jobs: tuple[JobView, ...] = ()) -> None:
         self.jobs = {job.id: job for job in jobs}
+        self.board = FakeBoard()
         self.stored: list[StoredEvent] = []
         self.saved: dict[str, list[CheckpointView]] = {}
         self.logs: dict[str, list[tuple[int, Path]]] = {}
@@ -242,7 +278,7 @@ class Served:
 
     def start(self) -> None:
         listening = bind_unix(self.socket_path)
-        self._serving = self._loop.create_task(serve(self.service, listening))
+        self._serving = self._loop.create_task(serve(self.service, self.service.board, listening))
         self._thread.start()
 
     def close(self) -> None:

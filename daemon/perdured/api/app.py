@@ -9,10 +9,10 @@ from fastapi.routing import APIRoute
 
 from perdured import __version__
 
-from . import checkpoints, events, health, jobs, logs, queue, wishes
+from . import checkpoints, events, health, jobs, logs, notices, queue, wishes
 from .body_limit import TOO_LONG, BodyLimit, BodyTooLong
 from .replies import install_handlers, reply_failure
-from .seam import Service
+from .seam import Notices, Service
 
 _DESCRIPTION = """Submit training jobs, watch them, and ask things of them.
 
@@ -20,8 +20,8 @@ A job is named by its id, a unique prefix of the id, or its name. Times are RFC 
 Who may connect to the socket may do everything: it belongs to one user and nobody else."""
 
 
-def make_app(service: Service) -> FastAPI:
-    """The API in front of `service`, to be served in the loop that `service` lives in."""
+def make_app(service: Service, board: Notices) -> FastAPI:
+    """The API in front of `service` and the board of notices, to be served in the loop they live in."""
     # The built-in pages load their scripts from a foreign host: off.
     app = FastAPI(
         title="Perdure",
@@ -33,11 +33,12 @@ def make_app(service: Service) -> FastAPI:
         generate_unique_id_function=_name_of,
     )
     app.state.service = service
+    app.state.notices = board
     app.state.closing = asyncio.Event()
     app.add_middleware(BodyLimit)
     app.add_exception_handler(BodyTooLong, lambda _request, _error: reply_failure(TOO_LONG, 413))
     install_handlers(app)
-    for module in (health, jobs, wishes, queue, checkpoints, logs, events):
+    for module in (health, jobs, wishes, queue, checkpoints, logs, events, notices):
         app.include_router(module.router)
     return app
 

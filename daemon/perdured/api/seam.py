@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Protocol, cast
 
 from fastapi import Depends, Request
 
+from perdured.notices.views import NoticesView
 from perdured.queue_view import GroupView
 from perdured.state.registry import StoredEvent
 from perdured.views import CheckpointView, JobView, SavingView, SubmittedView
@@ -55,8 +56,18 @@ class Service(Protocol):
     def log_files(self, ref: str) -> list[tuple[int, Path]]: ...
 
 
+class Notices(Protocol):
+    def describe(self) -> NoticesView: ...
+
+    async def approve(self, id: str) -> None: ...
+
+
 def _get_service(request: Request) -> Service:
     return cast(Service, request.app.state.service)
+
+
+def _get_notices(request: Request) -> Notices:
+    return cast(Notices, request.app.state.notices)
 
 
 def _get_closing(request: Request) -> asyncio.Event:
@@ -64,5 +75,6 @@ def _get_closing(request: Request) -> asyncio.Event:
 
 
 TheService = Annotated[Service, Depends(_get_service)]
+TheNotices = Annotated[Notices, Depends(_get_notices)]
 Closing = Annotated[asyncio.Event, Depends(_get_closing)]
 """Set when the server is about to close: whoever waits answers with what there is."""

@@ -21,7 +21,7 @@ from perdured.errors import PerdureError
 from .app import make_app
 from .peers import is_trusted_connection
 from .replies import Failure, FailureReply
-from .seam import Service
+from .seam import Notices, Service
 
 SILENT = 10.0
 """Seconds that a client may be silent when it is its turn."""
@@ -29,9 +29,9 @@ CLOSE_WITHIN = 3
 """Seconds for answers under way; then their tasks are cancelled. Long polls are answered at once."""
 
 
-async def serve(service: Service, listening: socket.socket) -> None:
+async def serve(service: Service, notices: Notices, listening: socket.socket) -> None:
     """Answers on `listening` until cancelled, then closes it; requests under way are answered first."""
-    app = make_app(service)
+    app = make_app(service, notices)
     config = uvicorn.Config(
         app,
         http=_TrustedPeers,

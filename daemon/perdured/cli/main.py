@@ -31,6 +31,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "show": "Show one job: state, reason, attempts, checkpoint.",
         "logs": "Print a job's output, over all its restarts.",
         "events": "Tell what happened to a job, or to all.",
+        "notices": "Show who may warn of the end of this machine, and the warnings.",
         "wait": "Wait until jobs end; exit as the job did.",
     },
     "Act": {

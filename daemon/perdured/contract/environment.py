@@ -47,3 +47,5 @@ ATTEMPT_VARIABLES = (
 
 SOCKET_PATH = "PERDURE_SOCKET_PATH"
 STATE_DIR = "PERDURE_STATE_DIR"
+NOTICES = "PERDURE_NOTICES_"
+"""Before the name of a key of the config's `[notices]`."""

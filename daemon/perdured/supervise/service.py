@@ -7,7 +7,7 @@ and the job's loop fulfils it, also after a restart of the daemon.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Literal
 
 from perdured.clock import Clock
 from perdured.core.events import Event
+from perdured.core.notices.notice import Notice
 from perdured.core.planner import list_stages, plan_save, until_safe_point
 from perdured.core.policy import wish_on_return
 from perdured.core.queue.machine import ENDLESS, Machine
@@ -38,6 +39,7 @@ from .bringing import find_route
 from .desk import Desk
 from .effects import make_job_id
 from .ground import Survey, survey_ground
+from .heeding import Heeding
 from .job import Job
 from .loop import Loop
 from .observe import describe_checkpoints
@@ -74,6 +76,7 @@ class Service:
         self._disks = Disks()
         self._loop = Loop(state, registry, clock, self._disks, machine, keepers)
         self.desk = Desk(state, self._loop.queue)
+        self._heeding = Heeding(self._loop.jobs, self._loop.journal, clock)
 
     async def start(self, *, resume_parked: bool = True) -> None:
         """Takes up every job that the registry knows. What was parked goes on: there is a daemon again."""
@@ -89,6 +92,7 @@ class Service:
 
     async def close(self) -> None:
         """Leaves the jobs to their keepers."""
+        self._heeding.close()
         await self._loop.close()
 
     async def submit_text(
@@ -178,6 +182,14 @@ class Service:
             link.ask_save(before)
         self._loop.journal.tell(job, [Event(kind="asked", text=f"asked to save: {plan.why}")])
         return SavingView(**dict(self._describe(job)), plan=plan)
+
+    def take_notices(self, standing: Sequence[Notice]) -> None:
+        """All that stand now; returns at once, and may be told the same again."""
+        self._heeding.heed(standing)
+
+    def is_safe(self) -> bool:
+        """Whether every job has saved what it could: the machine may go."""
+        return not any(job.is_under_way for job in self._loop.jobs.values())
 
     def hurry(self, ref: str) -> None:
         """The grace is over now: whatever of the attempt still lives is killed."""
