@@ -58,6 +58,29 @@ def test_any_path_is_one_word_of_the_script(folder: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("status", "shown", "is_queued_again"),
+    [
+        (75, "JobState=RUNNING PreemptTime=None", True),
+        (75, "JobState=RUNNING PreemptTime=2026-11-25T13:08:14", True),
+        (143, "JobState=RUNNING PreemptTime=2026-11-25T13:08:14", True),
+        (143, "JobState=RUNNING PreemptTime=None", False),
+        (75, "JobState=CANCELLED PreemptTime=None", False),
+        (0, "JobState=RUNNING PreemptTime=2026-11-25T13:08:14", False),
+        (78, "JobState=RUNNING PreemptTime=2026-11-25T13:08:14", False),
+    ],
+)
+def test_it_asks_to_be_queued_again_when_that_is_of_use(status: int, shown: str, is_queued_again: bool) -> None:
+    """Slurm does so by itself only for a job whose grace ran out; one that was cancelled must stay so."""
+    stubs = f"""
+        srun() {{ return {status}; }}; cd() {{ :; }}; mkdir() {{ :; }}; hostname() {{ :; }}
+        scontrol() {{ if [ $1 = show ]; then printf 'JobId=7\n   {shown}\n'; else printf '%s' asked; fi; }}
+    """
+    run = subprocess.run(["bash", "-c", stubs + export()], capture_output=True, text=True, timeout=20, check=False)
+    assert run.returncode == status
+    assert run.stdout.endswith("asked") is is_queued_again
+
+
+@pytest.mark.parametrize(
     ("seconds", "text"),
     [(1, "0-00:01:00"), (60, "0-00:01:00"), (61, "0-00:02:00"), (86400, "1-00:00:00"), (180000, "2-02:00:00")],
 )

@@ -4,8 +4,9 @@ Measured with Slurm 22.05, and the reason for each line:
 
 - What `srun` starts hears of a preemption at once, what the script starts itself only when the grace is over. So the
   job is a step, and the signal before the time limit goes to the steps too (`--signal` without `B:`).
-- Slurm requeues a preempted job by itself, whatever it ends with. At the time limit it does not: the script has to ask,
-  and that ends it, so it asks last. It does not ask for a job that was cancelled, which would bring it back to life.
+- Slurm requeues a preempted job by itself only if its grace runs out. One that saves and ends within it counts as
+  failed, as at its time limit. So the script has to ask, and that ends it, so it asks last. It does not ask for a job
+  that was cancelled, which would bring it back to life. A job that was preempted before it could save ends with 143.
 - bash that gets SIGTERM with a trap waits for the step to end before it runs the trap; without one it would die first,
   and the step with it.
 """
@@ -63,15 +64,12 @@ def format_slurm(source: Source, wishes: SlurmWishes) -> str:
         f"srun --ntasks=1 perdure run {shlex.quote(source.file)}",
         "status=$?",
         "",
-        "# 75: saved, run me again. At the time limit that has to be asked for; it ends this script, so it comes last.",
-        "# Not after a preemption, where Slurm does it by itself, nor after scancel.",
-        "if [ $status -eq 75 ]; then",
-        '    job=$(scontrol show job "$SLURM_JOB_ID")',
-        "    case $job in",
-        "        *PreemptTime=[0-9]*) ;;",
-        '        *JobState=RUNNING*) scontrol requeue "$SLURM_JOB_ID" ;;',
-        "    esac",
-        "fi",
+        "# 75: saved, run me again. 143: preempted before it could save. Slurm queues a job again by itself only if",
+        "# its grace runs out, so it is asked to; that ends this script, and comes last. Not after scancel.",
+        'case "$status $(scontrol show job "$SLURM_JOB_ID")" in',
+        "    75\\ *JobState=RUNNING* | 143\\ *JobState=RUNNING*PreemptTime=[0-9]*)",
+        '        scontrol requeue "$SLURM_JOB_ID" ;;',
+        "esac",
         "exit $status",
     ]
     return "\n".join(lines) + "\n"
