@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -14,6 +15,7 @@ import pytest
 
 from perdured.keeper import records
 from support.daemons import BIN, COUNTER, Daemon, wait_for
+from support.hashed_training import format_training
 
 pytestmark = pytest.mark.slow
 
@@ -165,3 +167,27 @@ def test_torchrun_itself_can_stand_by_and_it_is_said_that_its_ranks_cannot(daemo
     daemon.wait_for_step(job, after["attempts"][-1]["resumed_from_step"] + 3)
     daemon.run("stop", job)  # its ranks are not its leader, and would outlive a keeper that is killed
     daemon.wait_for_state(job, "stopped", ceiling=60)
+
+
+@pytest.mark.torch
+@pytest.mark.timeout(300)
+def test_a_training_that_goes_on_in_standbys_ends_with_the_same_bits(daemon: Daemon, tmp_path: Path) -> None:
+    """What a standby does beforehand must not be seen in any weight or moment."""
+    alone, work = tmp_path / "alone", tmp_path / "work"
+    pause = "__import__('os').path.exists('hurry')"
+    script = format_training("20 steps", epochs=10).replace("float(sys.argv[1])", f"0 if {pause} else 0.2")
+    for folder in (alone, work):
+        folder.mkdir()
+        (folder / "train.py").write_text(script)
+    (alone / "hurry").touch()
+    undisturbed = subprocess.run([sys.executable, "train.py"], cwd=alone, capture_output=True, text=True, check=True)
+    job = daemon.submit(work, sys.executable, "train.py")
+    for number in (1, 2):
+        shown = wait_until_ready(daemon, job)
+        os.kill(shown["attempts"][-1]["pid"], signal.SIGKILL)
+        wait_for_attempt(daemon, job, number + 1)
+    (work / "hurry").touch()
+    daemon.wait_for_state(job, "succeeded", ceiling=120)
+    told = daemon.run("events", job).stdout
+    assert read_output(daemon, job, 3).splitlines()[-1] == undisturbed.stdout.splitlines()[-1], told
+    assert told.count("is the process that stood by") == 2
