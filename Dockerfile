@@ -7,6 +7,9 @@
 # be longer than the job's grace (120 s unless its spec says otherwise); docker's own is 10 s. Started again with the
 # same /data, the job goes on where it was.
 #
+# As process 1 `perdure run` collects the dead and passes signals on: `--init` is not needed. With `--read-only` all that
+# is written goes to /data.
+#
 # Your own image already has torch? Build on it: --build-arg BASE=pytorch/pytorch:… and no EXTRAS.
 
 ARG BASE=python:3.13-slim

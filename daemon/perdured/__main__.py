@@ -32,6 +32,7 @@ from .machine import is_machine_going_down
 from .notices.finding import observe_surroundings
 from .notices.listening import Listening
 from .notify import notify_ready, notify_stopping, notify_watchdog, watchdog_interval
+from .processes.first import is_served, serve_as_first
 from .spool import Spool
 from .state.home import open_state
 from .supervise.service import Service
@@ -46,6 +47,10 @@ _AFTER_THE_GRACE = 60.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    return serve_as_first(partial(_main, arguments))
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="perdured: %(message)s")
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     # By a handler and not SIG_IGN, which every job would inherit.
@@ -164,6 +169,8 @@ async def _feed_watchdog() -> None:
 def _find_reason_to_park(config: Config) -> str | None:
     if config.on_stop == "park":
         return "the daemon was told to stop"
+    if config.on_stop == "auto" and is_served():
+        return "the container is told to stop"
     return "the machine is going down" if config.on_stop == "auto" and is_machine_going_down() else None
 
 

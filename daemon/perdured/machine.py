@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 
 
 def is_machine_going_down() -> bool:
-    """Whether a stop of the daemon means the end of everything around it: a shutdown, a container's stop, or the end of
-    the user's own service manager, which kills all that it ever started."""
-    return os.getpid() == 1 or any(_is_stopping(manager) for manager in ("--system", "--user"))
+    """Whether a stop of the daemon means the end of everything around it: a shutdown, or the end of the user's own
+    service manager, which kills all that it ever started."""
+    return any(_is_stopping(manager) for manager in ("--system", "--user"))
 
 
 def _is_stopping(manager: str) -> bool:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 
 import click
@@ -25,9 +26,11 @@ def command(context: click.Context, settings: Settings, /, **asked: object) -> i
     save and ends with 75: run the same again and it goes on. Ctrl-C does that too; a second one ends it at once.
     SPEC and the options are those of `perdure submit`.
     """
+    from perdured.processes.first import serve_as_first
+
     job = read_asked_job(context, asked)
     try:
-        return _run(job, settings)
+        return serve_as_first(partial(_run, job, settings))
     except BadUsage as error:
         raise error if asked["spec"] else without_lines(error) from None
 
