@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from .clock import format_time
 from .contract.checkpoint.store import Listed
 from .contract.pacing import Pace
+from .core.ledger import PARTS, Ledger, make_ledger
 from .core.observation import Observation
 from .core.planner import SavePlan
 from .core.queue.words import say_reason
@@ -86,6 +87,22 @@ class StandbyView(View):
     why: str
 
 
+class LedgerView(View):
+    """Where the wall time of a job went, in seconds: the parts add up to the whole."""
+
+    whole: float
+    """From its submission until now, or until it ended."""
+    useful: float
+    redone: float
+    """Steps that were made before, and lost."""
+    starting: float
+    loading: float
+    saving: float
+    hung: float
+    waiting: float
+    queued: float
+
+
 class RemoteTroubleView(View):
     what: str
     why: str
@@ -128,7 +145,8 @@ class JobView(View):
     remote: RemoteView | None
     """Null without a remote tier."""
     goodput: float | None
-    """Useful time divided by wall time, 0 to 1: what reached a checkpoint counts as useful, and what runs now."""
+    """Useful time divided by wall time, 0 to 1; null until an attempt has run."""
+    ledger: LedgerView
     submitted_at: str
     ended_at: str | None
     exit_status: int | None
@@ -183,7 +201,8 @@ class Place(View):
 
 
 def describe_job(record: JobRecord, seen: Observation, place: Place, now: float) -> JobView:
-    newest = seen.checkpoint
+    newest, ledger = seen.checkpoint, make_ledger(record, seen, now)
+    goodput = ledger.goodput
     return JobView(
         id=record.id,
         name=record.name,
@@ -200,7 +219,8 @@ def describe_job(record: JobRecord, seen: Observation, place: Place, now: float)
         if newest
         else None,
         remote=place.remote,
-        goodput=measure_goodput(record, now),
+        goodput=round(goodput, 4) if record.has_run and goodput is not None else None,
+        ledger=describe_ledger(ledger),
         submitted_at=format_time(record.submitted_at) or "",
         ended_at=format_time(record.ended_at),
         exit_status=exit_status(record),
@@ -250,28 +270,9 @@ def _describe_attempt(attempt: AttemptRecord) -> AttemptView:
     )
 
 
-def measure_goodput(record: JobRecord, now: float) -> float | None:
-    """Useful training time divided by wall time since the first start; None before it.
-
-    An ended attempt was useful until its last checkpoint, since the rest was done again; the one that runs counts
-    until now, and the one that finished the job counts whole.
-    """
-    started = [a for a in record.attempts if a.started_at is not None]
-    if not started:
-        return None
-    first = started[0].started_at or now
-    wall = max((record.ended_at or now) - first, 0.0)
-    useful = sum(_useful_seconds(record, attempt, now) for attempt in started)
-    return round(min(useful / wall, 1.0), 4) if wall > 0 else None
-
-
-def _useful_seconds(record: JobRecord, attempt: AttemptRecord, now: float) -> float:
-    start = attempt.started_at or now
-    if attempt.ended_at is None:
-        return max(now - start, 0.0)
-    finished = record.phase.kind == "succeeded" and attempt is record.last_attempt
-    until = attempt.ended_at if finished else attempt.kept_until
-    return max(min(until, attempt.ended_at) - start, 0.0) if until is not None else 0.0
+def describe_ledger(ledger: Ledger) -> LedgerView:
+    parts = {part: round(getattr(ledger, part), 3) for part in PARTS}
+    return LedgerView(whole=round(ledger.whole, 3), **parts)
 
 
 def describe_checkpoint(

@@ -48,6 +48,18 @@ class Pace(TypedDict):
     overhead: float | None
 
 
+class Ledger(TypedDict):
+    whole: float
+    useful: float
+    redone: float
+    starting: float
+    loading: float
+    saving: float
+    hung: float
+    waiting: float
+    queued: float
+
+
 class RemoteTrouble(TypedDict):
     what: str
     why: str
@@ -106,6 +118,7 @@ class Job(TypedDict):
     checkpoint: NewestCheckpoint | None
     remote: Remote | None
     goodput: float | None
+    ledger: Ledger
     submitted_at: str
     ended_at: str | None
     exit_status: int | None

@@ -29,6 +29,11 @@ class Progress:
         self._told_at = -math.inf
         self._phase_told_at = -math.inf
         self._unrecorded = {"step", "save"}
+        self._stalled = 0.0
+
+    def note_stall(self, seconds: float) -> None:
+        """Training stood still for a copy into memory."""
+        self._stalled += seconds
 
     def note(self, step: int, loss: Any, total: int | None, metrics: Mapping[str, Any]) -> None:
         self._noted = (step, loss, total, metrics)
@@ -46,6 +51,8 @@ class Progress:
         message: dict[str, object] = {"type": messages.PROGRESS, "step": step, "at": self._told_at, **numbers}
         if loss is not None and not numbers:
             message["finite"] = False
+        if self._stalled:
+            message["stalled"] = self._stalled
         if total is not None:
             message["total"] = int(total)
         if numbers := _finite(metrics):

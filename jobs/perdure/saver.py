@@ -109,7 +109,12 @@ class Saver:
             taken = self._memory.take_snapshot(request.capture, request.step, _make_facts(request))
         self._memory.note_cost(began)
         if taken is not None:
-            self._pacer.note_copy(time.monotonic() - began)
+            self._note_copy(began)
+
+    def _note_copy(self, began: float) -> None:
+        seconds = time.monotonic() - began
+        self._pacer.note_copy(seconds)
+        self._progress.note_stall(seconds)
 
     # On the disk -----------------------------------------------------------------------------------------------------
 
@@ -152,7 +157,7 @@ class Saver:
         began = time.monotonic()
         generation = self._memory.take_snapshot(request.capture, request.step, _make_facts(request))
         if generation is not None:
-            self._pacer.note_copy(time.monotonic() - began)
+            self._note_copy(began)
             self._requested[generation] = request
             protect = str(self._protected) if self._protected is not None else None
             self._memory.ask_commit(generation, protect, is_urgent=is_urgent, deadline=deadline)

@@ -23,7 +23,7 @@ from perdured.api.logs import MAX_CHUNK, LogView
 from perdured.api.replies import Failure
 from perdured.core.events import Event
 from perdured.notices.views import NoticesView, NoticeView, SourceView
-from perdured.views import AttemptView, CheckpointView, JobView, NewestCheckpoint, SubmittedView
+from perdured.views import AttemptView, CheckpointView, JobView, LedgerView, NewestCheckpoint, SubmittedView
 from support.fake_service import FakeService, make_checkpoint, make_job, make_notice
 
 SPEC = 'command = ["python", "train.py"]\n'
@@ -260,7 +260,7 @@ def test_without_news_next_is_where_the_question_began() -> None:
 def test_the_description_has_a_summary_for_every_request_and_one_shape_of_errors() -> None:
     description = send(FakeService(), "GET", "/openapi.json").json()
     operations = [operation for path in description["paths"].values() for operation in path.values()]
-    assert len(operations) == 16
+    assert len(operations) == 22
     assert all(operation["summary"] for operation in operations)
     assert len({operation["operationId"] for operation in operations}) == len(operations)
     assert "HTTPValidationError" not in json.dumps([op["responses"].get("400") for op in operations])
@@ -277,6 +277,7 @@ def test_the_built_in_pages_which_load_from_a_foreign_host_are_off() -> None:
         (JobView, wire.Job),
         (SubmittedView, wire.Submitted),
         (AttemptView, wire.Attempt),
+        (LedgerView, wire.Ledger),
         (NewestCheckpoint, wire.NewestCheckpoint),
         (CheckpointView, wire.Checkpoint),
         (LogView, wire.Log),

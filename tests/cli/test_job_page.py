@@ -13,7 +13,7 @@ from perdured.contract.pacing import Pace
 from perdured.queue_view import QueueView, ResourcesView
 from perdured.views import JobView, RemoteTroubleView, RemoteView, describe_pace
 from perdured.wire import Attempt, Job
-from support.fake_service import make_attempt, make_job
+from support.fake_service import make_attempt, make_job, make_ledger
 
 TO_MEMORY = "to memory every 12 s, to the disk every 3 min 20 s"
 NOW = parse_time("2026-11-24T10:08:30Z")
@@ -38,6 +38,11 @@ def test_the_page_of_a_job_that_was_restarted(in_berlin: None) -> None:
         "  submitted   2026-11-24 11:00:00 +0100 (8m ago)\n"
         "  workdir     /runs/gpt\n"
         "  log         /state/output.log\n"
+        "\n"
+        "  TIME      SPENT      SHARE\n"
+        "  useful    8 min 5 s  97.0 %\n"
+        "  starting  5 s        1.0 %\n"
+        "  loading   10 s       2.0 %\n"
         "\n"
         "  ATTEMPT  STARTED         RAN         PID   FROM STEP  CAUSE   ENDED\n"
         "  1        11-24 11:00:01  3 min 8 s   -     -          signal  killed by signal 9 (SIGKILL)\n"
@@ -76,6 +81,12 @@ def test_a_job_that_has_done_nothing_yet_has_a_page_too() -> None:
     assert "none yet in /runs/gpt/checkpoints" in text
     assert "ATTEMPT" not in text
     assert "goodput" not in text
+
+
+def test_parts_of_the_time_that_are_next_to_nothing_are_no_line_and_small_ones_no_zero() -> None:
+    lines = page(make_job(ledger=make_ledger(useful=10_000.0, saving=1.0, waiting=0.04))).splitlines()
+    at = lines.index("  TIME    SPENT       SHARE")
+    assert lines[at + 1 : at + 4] == ["  useful  2 h 47 min  100.0 %", "  saving  1 s         under 0.1 %", ""]
 
 
 @pytest.mark.parametrize(

@@ -159,7 +159,7 @@ def test_whatever_a_message_holds_it_is_understood_or_a_value_error(kind: str, r
         except ValueError:
             continue
         if isinstance(value, talk.Told):
-            status = talk.parse_line(talk.format_status(talk.Situation("n", RUN, value, None, None, 5.0, None)))
+            status = talk.parse_line(talk.format_status(talk.Situation("n", RUN, value, None, None, 5.0, 0.0, None)))
             assert status["type"] == "status"
 
 

@@ -9,10 +9,10 @@ from typing import cast
 import pytest
 
 from perdured.core.observation import Absent, CheckpointSeen, Ended, Held, Lost, Refused, Unverifiable
-from perdured.processes import KeeperLink, KeeperStatus
+from perdured.processes import KeeperLink, KeeperStatus, observe_resume
 from perdured.state.paths import StateDir
 from perdured.supervise.job import Job
-from perdured.supervise.observe import observe, observe_newest_checkpoint, observe_resume
+from perdured.supervise.observe import observe, observe_newest_checkpoint
 from support.disk_jobs import make_job, save_exit, save_run, save_want
 from support.jobs import NOW, PHASES, make_record
 from support.stores import commit

@@ -1,79 +1,33 @@
-"""What is shown of a job: the arithmetic of goodput as a table, and what counts as a restart."""
+"""What is shown of a job: its ledger, and what counts as a restart."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-import pytest
-
-from perdured.core.record import AttemptRecord, JobRecord
-from perdured.views import Place, describe_job, measure_goodput
-from perdured.wire import Attempt, Job
+from perdured.core.ledger import PARTS
+from perdured.core.record import Running
+from perdured.views import Place, describe_job
+from perdured.wire import Attempt, Job, Ledger
 from support.jobs import NOW, PHASES, held, make_attempt, make_record, observed
 
 PLACE = Place(workdir="/data/run", checkpoint_dir="/data/run/checkpoints", log=None, remote=None)
 
 
-class Ran(NamedTuple):
-    """Seconds after the first start: when it started, when it ended, until when its work was kept."""
-
-    start: float | None
-    end: float | None = None
-    kept: float | None = None
-
-
-def record_of(phase: str, *attempts: Ran, rested_at: float | None = None) -> JobRecord:
-    history = tuple(
-        AttemptRecord(number=n, started_at=_at(ran.start), ended_at=_at(ran.end), kept_until=_at(ran.kept))
-        for n, ran in enumerate(attempts, start=1)
-    )
-    return make_record(PHASES[phase]).but(attempts=history, ended_at=_at(rested_at))
+def test_the_ledger_is_shown_with_its_whole_and_the_share_of_it_that_was_useful() -> None:
+    record = make_record(submitted_at=NOW - 50).with_attempt(make_attempt(started_at=NOW - 40, launched_at=NOW - 50))
+    shown = describe_job(record, observed(held()), PLACE, NOW)
+    assert shown.ledger.model_dump() == dict.fromkeys(PARTS, 0.0) | {"whole": 50.0, "starting": 10.0, "useful": 40.0}
+    assert shown.goodput == 0.8
 
 
-def _at(seconds: float | None) -> float | None:
-    return NOW + seconds if seconds is not None else None
-
-
-@pytest.mark.parametrize(
-    ("phase", "attempts", "rested_at", "goodput"),
-    [
-        pytest.param("queued", [], None, None, id="nothing has started"),
-        pytest.param("waiting", [Ran(None, 5)], None, None, id="nothing could be started"),
-        pytest.param("running", [Ran(0)], None, 1.0, id="what runs counts until now"),
-        pytest.param("running", [Ran(50)], None, 1.0, id="the wait in the queue does not count"),
-        pytest.param("succeeded", [Ran(0, 80, 60)], 80, 1.0, id="what finished counts whole"),
-        pytest.param("waiting", [Ran(0, 50)], None, 0.0, id="what was never saved is lost"),
-        pytest.param("waiting", [Ran(0, 50, 25)], None, 0.25, id="what came after the last checkpoint is lost"),
-        pytest.param("running", [Ran(0, 50, 40), Ran(60)], None, 0.8, id="downtime and lost work"),
-        pytest.param("running", [Ran(0, 50, 60), Ran(60)], None, 0.9, id="a checkpoint dated after the end"),
-        pytest.param("running", [Ran(0, 50, -500), Ran(60)], None, 0.4, id="a checkpoint dated before the start"),
-        pytest.param("stopped", [Ran(0, 40, 40)], 50, 0.8, id="time at rest does not count"),
-        pytest.param("failed", [Ran(0, 10), Ran(20, 30)], 40, 0.0, id="nothing came of it"),
-        pytest.param("succeeded", [Ran(0, 40, 20), Ran(60, 80, 80)], 80, 0.5, id="the end of one of two"),
-        pytest.param("starting", [Ran(0, 50, 50), Ran(None)], None, 0.5, id="the next has not started"),
-        pytest.param("running", [Ran(100)], None, None, id="started this very moment"),
-        pytest.param("running", [Ran(200)], None, None, id="started in the future, by a clock that was set back"),
-    ],
-)  # fmt: skip
-def test_goodput_is_useful_time_by_wall_time(
-    phase: str, attempts: list[Ran], rested_at: float | None, goodput: float | None
-) -> None:
-    record = record_of(phase, *attempts, rested_at=rested_at)
-    assert measure_goodput(record, NOW + 100) == pytest.approx(goodput)
-
-
-def test_goodput_is_a_share_whatever_the_clocks_did() -> None:
-    for start in (-100.0, 0.0, 100.0, 300.0):
-        for end in (-50.0, 0.0, 50.0):
-            for kept in (None, -1000.0, 0.0, 1000.0):
-                goodput = measure_goodput(record_of("running", Ran(start, end, kept), Ran(20)), NOW + 100)
-                assert goodput is None or 0.0 <= goodput <= 1.0
+def test_a_job_that_never_ran_has_no_goodput_but_a_ledger() -> None:
+    shown = describe_job(make_record(PHASES["queued"], attempts=0), observed(), PLACE, NOW)
+    assert (shown.goodput, shown.ledger.queued, shown.ledger.whole) == (None, 100.0, 100.0)
 
 
 def test_only_attempts_that_ran_count_as_restarts() -> None:
-    record = record_of("running", Ran(0, 10), Ran(None, 12), Ran(20))
+    record = make_record(Running(attempt=3))
+    record = record.with_attempt(make_attempt(2, is_under_way=False, started_at=None)).with_attempt(make_attempt(3))
     assert describe_job(record, observed(held(3)), PLACE, NOW + 100).restarts == 1
-    assert describe_job(record_of("queued"), observed(), PLACE, NOW).restarts == 0
+    assert describe_job(make_record(PHASES["queued"], attempts=0), observed(), PLACE, NOW).restarts == 0
 
 
 def test_the_step_is_the_one_reported_or_else_the_one_saved() -> None:
@@ -120,3 +74,4 @@ def test_a_job_has_the_keys_that_are_promised() -> None:
     }
     assert set(shown["attempts"][0]) == set(Attempt.__annotations__)
     assert set(shown["checkpoint"]) == {"step", "path", "committed_at"}
+    assert set(shown["ledger"]) == set(Ledger.__annotations__) == {"whole", *PARTS}

@@ -13,6 +13,7 @@ from perdured.api.seam import Wish
 from perdured.api.server import serve
 from perdured.contract.sockets import bind_unix
 from perdured.core.events import Event
+from perdured.core.ledger import PARTS
 from perdured.core.notices.notice import Notice, list_standing
 from perdured.core.notices.status import SourceStatus
 from perdured.core.planner import SavePlan, Tier
@@ -22,7 +23,15 @@ from perdured.notices.views import NoticesView, describe_notices
 from perdured.queue_view import GroupView
 from perdured.state.registry import StoredEvent
 from perdured.state.submission import Submission, parse_submission
-from perdured.views import AttemptView, CheckpointView, JobView, NewestCheckpoint, SavingView, SubmittedView
+from perdured.views import (
+    AttemptView,
+    CheckpointView,
+    JobView,
+    LedgerView,
+    NewestCheckpoint,
+    SavingView,
+    SubmittedView,
+)
 
 Answer = TypeVar("Answer")
 
@@ -54,6 +63,10 @@ def make_attempt(number: int = 1, **changes: object) -> AttemptView:
     return usual.model_copy(update=changes)
 
 
+def make_ledger(**seconds: float) -> LedgerView:
+    return LedgerView(**dict.fromkeys(PARTS, 0.0) | seconds, whole=sum(seconds.values()))
+
+
 def make_job(id: str = "k7mq2xwp", name: str = "gpt", **changes: object) -> JobView:
     """A job that runs and has saved."""
     usual = JobView(
@@ -72,6 +85,7 @@ def make_job(id: str = "k7mq2xwp", name: str = "gpt", **changes: object) -> JobV
         ),
         remote=None,
         goodput=0.97,
+        ledger=make_ledger(useful=485.0, starting=5.0, loading=10.0),
         submitted_at=SUBMITTED_AT,
         ended_at=None,
         exit_status=None,
@@ -199,6 +213,9 @@ class FakeService:
 
     def list_jobs(self, *, everything: bool) -> list[JobView]:
         return [job for job in self.jobs.values() if everything or job.state != "succeeded"]
+
+    def list_recent(self, seconds: float) -> list[JobView]:
+        return list(self.jobs.values())
 
     def show(self, ref: str) -> JobView:
         fitting = [job for job in self.jobs.values() if ref == job.name or job.id.startswith(ref)]

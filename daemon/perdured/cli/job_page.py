@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from perdured.core.units import human_duration, human_size
 from perdured.wire import Attempt, Job, Pace, Remote, Standby
 
+from .ledger_table import format_ledger, say_share
 from .queue_text import say_queue
 from .text import (
     DIM,
@@ -36,6 +37,7 @@ def format_page(job: Job, tail: Sequence[str], ref: str, now: float, width: int 
     """Lines about `job`; `tail` is the end of its output, `ref` what the user calls it."""
     return [
         *_format_head(job, now, width),
+        *format_ledger(job, width),
         *_format_attempts(job["attempts"], now, width),
         *_format_evidence(job),
         *_format_tail(tail, width),
@@ -104,17 +106,13 @@ def say_pace(pace: Pace) -> str:
     if snapshots:
         often = f"to memory every {snapshots}" + (f", to the disk every {every}" if every else "")
         costs = f"a crash costs about {failure}" + (f", the loss of the machine about {loss}" if loss else "")
-    share = "" if pace["overhead"] is None else f"overhead {_say_share(pace['overhead'])}"
+    share = "" if pace["overhead"] is None else f"overhead {say_share(pace['overhead'])}"
     return "; ".join(part for part in (often, costs, share) if part)
 
 
 def _say_standby(standby: Standby) -> str:
     state = standby["state"] if standby["state"] != "none" else "none yet"
     return clean(f"{state}: {standby['why']}")
-
-
-def _say_share(share: float) -> str:
-    return f"{share * 100:.1f} %" if share >= 0.001 else "under 0.1 %"
 
 
 def _say_seconds(seconds: float | None) -> str:

@@ -4,8 +4,9 @@ The first line a client sends is its hello. A job then reports, the daemon then 
 its whole status at once and again after each change, so a listener that reconnects has missed nothing.
 
     job    -> keeper   {"type": "hello", "role": "job", "version": 1}
-                       {"type": "progress", "step": 12, "loss": 0.5, "total": 400, "at": 93.5}     loss, total and
-                            "at" (CLOCK_MONOTONIC) may be absent; "finite": false, where the loss is not
+                       {"type": "progress", "step": 12, "loss": 0.5, "total": 400, "at": 93.5, "stalled": 0.4}
+                            loss, total and "at" (CLOCK_MONOTONIC) may be absent; "finite": false, where the loss is
+                            not; "stalled": seconds that copies into memory have taken so far, if any
                        {"type": "phase", "name": "evaluation", "at": 93.5}       no step is made for a while
                        {"type": "stacks", "signal": 43}         on this signal it writes its stacks to `STACKS_LOG`
                        {"type": "saving", "step": 12}
@@ -30,15 +31,22 @@ its whole status at once and again after each change, so a listener that reconne
                         "pace": {...}|null, "saving": false, "stop": {...}|null, "exit": {...}|null,
                         "pulse": {"phase": "training", "heard_at": 93.5, "told_at": 93.6, "median": 0.1,
                                   "slowest": 0.4}|null, "unhealthy": {"since": 12, "step": 14}|null,
-                        "stacks": {"pid": 4321, "signal": 43}|null}
+                        "stacks": {"pid": 4321, "signal": 43}|null,
+                        "tally": {"part": "training", "is_measured": true, "untold": 2.1, "loading": 0.4,
+                                  "training": 93.0, "saving": 0.8, "silence": 0.1, "asleep": 0.0, "kept": 90.1|null}}
 
 A save may have to end "before" so many seconds are over. The keeper makes a "deadline" of it, a time of CLOCK_BOOTTIME,
 which the job hands back with the commit; without one it is null or absent.
 
 Any process of the job may connect and report; the last word counts. Commands of a daemon with a lower epoch than the
-highest that was met are passed over. A type that is not known is ignored, as are unknown keys; what cannot be
-understood closes that connection and no other. A job must not wait for its keeper: one that does not read is no
-reason to stop training.
+highest that was met are passed over. A type that is not known is ignored, as are unknown keys, in every direction;
+what cannot be understood closes that connection and no other.
+
+Job, keeper and daemon may be of three versions: a keeper and its job outlive the daemon that started them, and a script
+imports what is installed when it starts. So nothing here is ever taken away or given another meaning; what is new is
+new keys and new types, and VERSION counts them. Nobody is refused for his version.
+
+A job must not wait for its keeper: one that does not read is no reason to stop training.
 """
 
 VERSION = 1

@@ -8,6 +8,7 @@ restart?" is answered by `perdured.core.judgement`.
 
 from __future__ import annotations
 
+from .chronicle import note_tally, stamp_change
 from .decision import Context, Decision
 from .diagnosis import diagnose
 from .observation import Ended, Held, Lost, Observation, Orphaned
@@ -24,7 +25,8 @@ def decide(spec: Spec, record: JobRecord, observation: Observation, now: float) 
     noted = _note_what_was_seen(record, observation)
     observation = diagnose(spec, observation)
     trigger = find_trigger(noted, observation.attempt, observation.turn)
-    return TABLE[record.phase.kind][trigger].step(Context(spec, noted, observation, now))
+    decision = TABLE[record.phase.kind][trigger].step(Context(spec, noted, observation, now))
+    return decision._replace(record=stamp_change(record, decision.record, now))
 
 
 def _note_what_was_seen(record: JobRecord, observation: Observation) -> JobRecord:
@@ -40,7 +42,7 @@ def _note_what_was_seen(record: JobRecord, observation: Observation) -> JobRecor
     if isinstance(seen, Ended | Lost) and observation.step is not None:
         record = record.but(loss=observation.loss, total=observation.total)
     if seen.pid is None or seen.pid == last.pid:
-        return record
+        return note_tally(record, observation.tally)
     facts = {
         "pid": seen.pid,
         "started_at": seen.started_at,

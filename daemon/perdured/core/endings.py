@@ -112,6 +112,7 @@ def close_attempt(c: Context, end: End) -> JobRecord:
         end = end.model_copy(update={"why": phase.found})
     newest, seen = c.observation.checkpoint, c.observation.attempt
     changes: dict[str, object] = {"end": end, "ended_at": c.now, "step": c.observation.step}
+    changes["tally"] = (seen.exit.tally if isinstance(seen, Ended) else None) or c.observation.tally or last.tally
     if isinstance(seen, Ended):
         changes |= {"ended_at": seen.exit.at, "exit_code": seen.exit.exit_code, "signal": seen.exit.signal}
         changes["step"] = seen.exit.step if seen.exit.step is not None else c.observation.step

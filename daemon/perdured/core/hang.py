@@ -110,7 +110,7 @@ def find_hang(all_watched: tuple[Watched, ...]) -> Trouble | None:
     """The first that has been silent for too long."""
     for watched in all_watched:
         if is_hung(watched):
-            return Trouble(kind="hang", why=_say_hang(watched))
+            return Trouble(kind="hang", why=_say_hang(watched), silence=watched.watch.silence)
     return None
 
 

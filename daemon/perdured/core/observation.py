@@ -24,6 +24,7 @@ from perdured.core.queue.turn import GO, Turn
 
 from .pulse import Pulse, Unhealthy, Watch, WatchKind
 from .standby import StandbyWord
+from .tally import Tally
 from .value import Value
 
 
@@ -48,6 +49,8 @@ class Exit(Value):
     total: int | None = None
     pace: Pace | None = None
     """How it saved, and what that cost."""
+    tally: Tally | None = None
+    """What its time went into."""
 
 
 class Trouble(Value):
@@ -55,6 +58,8 @@ class Trouble(Value):
 
     kind: Literal["hang", "non_finite"]
     why: str
+    silence: float = 0.0
+    """Seconds since its last sign of life, where that is the trouble."""
 
 
 class Absent(Value):
@@ -158,6 +163,8 @@ class Observation(Value):
     """That checkpoint's path."""
     pace: Pace | None = None
     """Of the attempt under way, as the keeper tells it."""
+    tally: Tally | None = None
+    """The same."""
     ground: GroundSeen | None = None
     """The last probe; None before the first of this life of the daemon."""
     vitals: Vitals = Vitals()

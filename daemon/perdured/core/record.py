@@ -16,6 +16,7 @@ from perdured.contract.pacing import Pace
 from perdured.core.ends.cause import Cause
 from perdured.core.ends.end import End
 
+from .tally import Tally
 from .value import Value
 
 Wish = Literal["run", "stop", "park", "restart", "remove"]
@@ -108,6 +109,14 @@ class AttemptRecord(Value):
     """When the newest checkpoint that this attempt committed was committed; what came after it was lost."""
     decision: str | None = None
     """What followed from its end, in words."""
+    queued_at: float | None = None
+    """When the job came into the queue for it; None where it came from a wait."""
+    launched_at: float | None = None
+    """When it was decided to start it."""
+    hung_since: float | None = None
+    """Its last sign of life, where it was ended because no other came."""
+    tally: Tally | None = None
+    """What its time went into: to its end, or as it was last noted."""
 
     @property
     def cause(self) -> Cause | None:
@@ -141,6 +150,7 @@ class JobRecord(Value):
     submitted_at: float
     wish: Wish = "run"
     phase: Phase = Queued()
+    phase_since: float | None = None
     reason: str = "submitted"
     failures: int = 0
     """Failures in a row without progress that count on the spec's budget."""

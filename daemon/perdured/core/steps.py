@@ -218,6 +218,9 @@ def _stop_by_ourselves(c: Context, trouble: Trouble, actions: tuple[Action, ...]
     reason = f"{trouble.why}: {say_saving(trouble.kind, _grace_of(c, trouble.kind))}"
     phase = Saving(attempt=c.attempt, why=trouble.kind, asked_at=c.now, found=trouble.why)
     record = c.record.but(phase=phase, reason=reason)
+    if trouble.kind == "hang":
+        since = {"hung_since": c.now - trouble.silence}
+        record = record.with_attempt(record.attempts[-1].model_copy(update=since))
     return Decision(record, actions, (tell(record, "hung" if trouble.kind == "hang" else "saving"),))
 
 

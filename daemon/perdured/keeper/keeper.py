@@ -13,10 +13,12 @@ from perdured.contract import messages
 
 from . import cgroup, records, talk, tree
 from .clients import Clients
+from .ending import Death, describe_end
 from .log import log
 from .loop import READ, URGENT, Loop, read_clock
 from .memory import Memory
 from .records import ExitRecord, RunRecord, StopRecord, Usage, Want
+from .tally import Tally
 
 PREEMPTED = "preempted"
 """The reason of a stop that reached the keeper as SIGTERM: the machine, or its unit, is going down."""
@@ -41,7 +43,8 @@ class Keeper:
     def __init__(self, attempt: Attempt, listener: socket.socket, wakeup: int) -> None:
         self.nonce = attempt.want.nonce
         self._attempt = attempt
-        self._told = talk.Told()
+        now = time.monotonic()
+        self._told = talk.Told(tally=Tally(since=now, slept=read_clock() - now))
         self._stop: StopRecord | None = None
         self._has_timed_out = False
         self._exit: ExitRecord | None = None
@@ -140,7 +143,8 @@ class Keeper:
         told = self._told._replace(is_writing=self._memory.is_writing)
         pid = self._clients.find_pid(told.stacks[0]) if told.stacks is not None else None
         now = time.monotonic()
-        return talk.format_status(talk.Situation(self.nonce, self._attempt.run, told, self._stop, self._exit, now, pid))
+        slept, run = read_clock() - now, self._attempt.run
+        return talk.format_status(talk.Situation(self.nonce, run, told, self._stop, self._exit, now, slept, pid))
 
     def _on_signal(self, _: int) -> None:
         numbers = os.read(self._wakeup, 4096)
@@ -195,34 +199,17 @@ class Keeper:
         self._loop.forget(self._attempt.pidfd)
         self._loop.cancel("deadline")
         self._clients.catch_up()
-        self._exit = self._describe_exit(dead.si_code, dead.si_status)
+        death = self._observe_death(dead.si_code, dead.si_status)
+        self._exit = describe_end(death, self._told, self._stop, has_timed_out=self._has_timed_out)
         self._save_exit()
         self._exit = self._exit._replace(usage=_reap(self._attempt.run.leader.pid))
         self._clients.push_status(at_once=True)
         self._begin_drain()
 
-    def _describe_exit(self, code: int, status: int) -> ExitRecord:
-        is_exit = code == os.CLD_EXITED
-        reason = records.EXITED if is_exit else records.SIGNALED
-        if self._has_timed_out and not is_exit and status == signal.SIGKILL:
-            reason = records.TIMED_OUT
+    def _observe_death(self, code: int, status: int) -> Death:
         oom_kills, before = cgroup.read_oom_kills(), self._attempt.oom_kills
-        return ExitRecord(
-            reason=reason,
-            at=time.time(),
-            at_boot=read_clock(),
-            exit_code=status if is_exit else None,
-            signal=None if is_exit else status,
-            raw_status=status << 8 if is_exit else status | (0x80 if code == os.CLD_DUMPED else 0),
-            stop_reason=self._stop.reason if self._stop else None,
-            oom_kills=oom_kills - before if oom_kills is not None and before is not None else None,
-            step=self._told.step,
-            loss=self._told.loss,
-            total=self._told.total,
-            checkpoint_step=self._told.checkpoint_step,
-            checkpoint_path=self._told.checkpoint_path,
-            pace=self._told.pace,
-        )
+        kills = oom_kills - before if oom_kills is not None and before is not None else None
+        return Death(code, status, time.time(), read_clock(), time.monotonic(), kills)
 
     def _save_exit(self) -> None:
         """Makes the end durable, again and again if need be: an end that is lost would have to be guessed."""

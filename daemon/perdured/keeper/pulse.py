@@ -40,7 +40,7 @@ class Pulse(NamedTuple):
 
 def hear_pulse(pulse: Pulse | None, message: Mapping[str, object], client: int, now: float) -> Pulse | None:
     """What is known after a message of the job that came at `now`."""
-    at, kind = _take_time(message, now), message["type"]
+    at, kind = take_time(message, now), message["type"]
     if kind in (messages.PHASE, messages.STACKS):
         pulse = pulse._replace(client=client) if pulse is not None else Pulse(client, at)
     if pulse is None or pulse.client != client:
@@ -75,7 +75,7 @@ def describe_pulse(pulse: Pulse, now: float) -> dict[str, object]:
     }
 
 
-def _take_time(message: Mapping[str, object], now: float) -> float:
+def take_time(message: Mapping[str, object], now: float) -> float:
     """The job's word for when it spoke, as far as it can be true."""
     at = take_optional(message, "at", float)
     return at if at is not None and 0 <= at <= now else now

@@ -122,6 +122,8 @@ class ExitRecord(NamedTuple):
     """Why the last snapshot that the job left in memory was not committed."""
     pace: Pace | None = None
     """As the job last told it, for the next attempt."""
+    tally: dict[str, object] | None = None
+    """What the time of the attempt went into (`perdured.keeper.tally`)."""
 
 
 def load_want(directory: Path) -> Want:
@@ -202,6 +204,7 @@ def parse_exit(data: Data) -> ExitRecord:
         checkpoint_path=take_optional(data, "checkpoint_path", str),
         not_saved=take_optional(data, "not_saved", str),
         pace=parse_pace(pace) if pace is not None else None,
+        tally=take_optional(data, "tally", dict),
     )
 
 

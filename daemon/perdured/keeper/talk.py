@@ -17,6 +17,7 @@ from perdured.contract.pacing import Pace, parse_pace
 
 from .pulse import Pulse, describe_pulse, end_save, hear_pulse
 from .records import ExitRecord, RunRecord, StopRecord, take, take_optional, to_plain
+from .tally import Tally, describe_tally, end_save_of, hear_tally
 
 _LONGEST_PATH = 4096
 _LONGEST_REASON = 1000
@@ -42,6 +43,8 @@ class Told(NamedTuple):
     """None while no process of the job is there to tell."""
     stacks: tuple[int, int] | None = None
     """A process that writes its stacks on a signal: (client, signal)."""
+    tally: Tally = Tally()
+    """What its time has gone into."""
 
 
 class StopAsked(NamedTuple):
@@ -106,10 +109,14 @@ def make_save(deadline: float | None) -> dict[str, object]:
 def hear_job(told: Told, message: Mapping[str, object], client: int, now: float) -> Told:
     """What is known after a message of the job that came at `now` (CLOCK_MONOTONIC). Any of its processes may tell; the
     last word counts."""
-    told = told._replace(pulse=hear_pulse(told.pulse, message, client, now))
+    told = _hear_news(told._replace(pulse=hear_pulse(told.pulse, message, client, now)), message, client, now)
+    return told._replace(tally=hear_tally(told.tally, message, told.pulse, now))
+
+
+def _hear_news(told: Told, message: Mapping[str, object], client: int, now: float) -> Told:
     match message["type"]:
         case messages.PROGRESS:
-            told = forget_saving(told, client, now)
+            told = _end_saving(told, client, now)
             loss, step = take_optional(message, "loss", float), _take_step(message, "step")
             is_unhealthy = message.get("finite") is False
             return told._replace(
@@ -126,7 +133,7 @@ def hear_job(told: Told, message: Mapping[str, object], client: int, now: float)
             path = take(message, "path", str)
             if len(path) > _LONGEST_PATH:
                 raise ValueError("path too long")
-            told = forget_saving(told, client, now)
+            told = _end_saving(told, client, now)
             return told._replace(checkpoint_step=_take_step(message, "step"), checkpoint_path=path)
         case messages.PACE:
             return told._replace(pace=parse_pace(message))
@@ -142,7 +149,7 @@ def is_more_than_progress(before: Told, after: Told) -> bool:
     """Whether it is to be told at once: anything but another step like those before."""
 
     def rest(told: Told) -> tuple[object, ...]:
-        bare = told._replace(step=None, loss=None, total=None, pulse=None)
+        bare = told._replace(step=None, loss=None, total=None, pulse=None, tally=Tally())
         return (bare, told.pulse.phase if told.pulse is not None else None)
 
     return rest(before) != rest(after)
@@ -157,13 +164,19 @@ def _take_step(message: Mapping[str, object], name: str) -> int:
 
 
 def forget_saving(told: Told, client: int, now: float) -> Told:
+    """What it was saving is saved, or not, by somebody else."""
+    told = _end_saving(told, client, now)
+    return told._replace(tally=end_save_of(told.tally, told.pulse, now))
+
+
+def _end_saving(told: Told, client: int, now: float) -> Told:
     """A client that reports progress or a checkpoint, or is gone, is not saving any more."""
     return told._replace(saving_by=None, pulse=end_save(told.pulse, now)) if told.saving_by == client else told
 
 
 def forget_client(told: Told, client: int, now: float) -> Told:
-    """It has gone. What it does now, nobody tells."""
-    told = forget_saving(told, client, now)
+    """It has gone. What it does now, nobody tells: the time of it stays open in the tally."""
+    told = _end_saving(told, client, now)
     is_its_pulse = told.pulse is not None and told.pulse.client == client
     is_its_stacks = told.stacks is not None and told.stacks[0] == client
     return told._replace(pulse=None if is_its_pulse else told.pulse, stacks=None if is_its_stacks else told.stacks)
@@ -210,6 +223,8 @@ class Situation(NamedTuple):
     exit: ExitRecord | None
     now: float
     """CLOCK_MONOTONIC."""
+    slept: float
+    """Seconds that the machine has slept since it was started."""
     stacks_pid: int | None
     """The process that `told.stacks` is about."""
 
@@ -238,5 +253,6 @@ def format_status(of: Situation) -> bytes:
             "pulse": describe_pulse(told.pulse, of.now) if told.pulse is not None else None,
             "unhealthy": unhealthy if told.unhealthy_since is not None else None,
             "stacks": stacks,
+            "tally": describe_tally(told.tally, of.now, of.slept),
         }
     )

@@ -2,6 +2,7 @@
 
 start_keeper       the launch protocol: nothing runs that is not recorded; as a child, or as a unit of systemd
 observe_attempt    what an attempt's directory and the kernel say about it
+observe_resume     what it was told to resume from
 connect_keeper     a proven connection to a living keeper
 perform_clean, signal_orphan, wait_orphan     for an attempt whose keeper is gone
 start_scrub        a process that verifies one checkpoint
@@ -18,7 +19,7 @@ from .carrier import Carrier, start_carrier
 from .kernel_log import KernelLog
 from .launch import DirectoryInUse, KeeperFailed, Keepers, Order, start_keeper
 from .link import KeeperLink, KeeperStatus, NotOurs, connect_keeper
-from .observe import observe_attempt
+from .observe import Resumed, observe_attempt, observe_resume
 from .orphan import NotClean, StillHeld, perform_clean, signal_orphan, wait_orphan
 from .room import has_loaded, observe_available
 from .scrub import ScrubProcess, ScrubVerdict, start_scrub
@@ -42,6 +43,7 @@ __all__ = [
     "NotClean",
     "NotOurs",
     "Order",
+    "Resumed",
     "ScrubProcess",
     "ScrubVerdict",
     "Standby",
@@ -58,6 +60,7 @@ __all__ = [
     "observe_attempt",
     "observe_available",
     "observe_program",
+    "observe_resume",
     "perform_clean",
     "sample_shape",
     "signal_orphan",

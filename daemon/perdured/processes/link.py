@@ -28,6 +28,7 @@ from perdured.contract import messages, sockets
 from perdured.contract.pacing import Pace, parse_pace
 from perdured.core.observation import Exit
 from perdured.core.pulse import Pulse, Unhealthy
+from perdured.core.tally import Tally
 from perdured.errors import PerdureError
 from perdured.keeper import records, talk
 from perdured.keeper.clients import read_peer
@@ -42,7 +43,7 @@ HANDSHAKE_CEILING = 2.0
 _DEATH_CEILING = 1.0
 """Seconds to wait for a keeper that has hung up to be gone: only then its lock is surely free."""
 _LINE_LIMIT = 1 << 20
-V = TypeVar("V", Pulse, Unhealthy)
+V = TypeVar("V", Pulse, Unhealthy, Tally)
 
 
 class NotOurs(PerdureError):
@@ -76,6 +77,7 @@ class KeeperStatus:
     unhealthy: Unhealthy | None = None
     stacks: tuple[int, int] | None = None
     """A process that writes its stacks on a signal: (pid, signal)."""
+    tally: Tally | None = None
 
 
 OnStatus = Callable[[KeeperStatus], None]
@@ -103,7 +105,9 @@ async def connect_keeper(directory: Path, on_status: OnStatus, on_gone: OnGone, 
     reader, writer = await asyncio.open_unix_connection(sock=connection, limit=_LINE_LIMIT)
     link = KeeperLink(run.leader.pid, pidfd, reader, writer)
     try:
-        link.send(type=messages.HELLO, role=messages.ROLE_DAEMON, version=1, nonce=want.nonce, epoch=epoch)
+        link.send(
+            type=messages.HELLO, role=messages.ROLE_DAEMON, version=messages.VERSION, nonce=want.nonce, epoch=epoch
+        )
         line = await asyncio.wait_for(reader.readline(), HANDSHAKE_CEILING)
         if not line:
             await link.explain_silence(directory)
@@ -176,12 +180,16 @@ class KeeperLink:
             on_gone()
 
     async def _read_status(self) -> KeeperStatus | None:
-        """None when the keeper has hung up, or what it says cannot be understood."""
+        """None when the keeper has hung up, or what it says cannot be understood. What only a later version tells is
+        passed over."""
         try:
-            line = await self._reader.readline()
-            return parse_status(talk.parse_line(line)) if line else None
+            while line := await self._reader.readline():
+                message = talk.parse_line(line)
+                if message["type"] == messages.STATUS:
+                    return parse_status(message)
         except (OSError, ValueError):
-            return None
+            pass
+        return None
 
     def _release(self) -> None:
         os.close(self._pidfd)
@@ -210,6 +218,7 @@ def parse_status(message: dict[str, object]) -> KeeperStatus:
         pulse=_parse(Pulse, message, "pulse"),
         unhealthy=_parse(Unhealthy, message, "unhealthy"),
         stacks=(take(stacks, "pid", int), take(stacks, "signal", int)) if stacks is not None else None,
+        tally=_parse(Tally, message, "tally"),
     )
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
+from perdured.contract import environment
 from perdured.core.observation import (
     Absent,
     AttemptSeen,
@@ -73,3 +75,19 @@ def _see_without_keeper(run: RunRecord) -> Orphaned | Lost:
 
 def _pid(run: RunRecord | None) -> int | None:
     return run.leader.pid if run is not None else None
+
+
+class Resumed(NamedTuple):
+    """The checkpoint that an attempt was told to resume from; neither on a fresh start."""
+
+    step: int | None = None
+    path: str | None = None
+
+
+def observe_resume(attempt: Path) -> Resumed:
+    try:
+        env = records.load_want(attempt).env
+    except (OSError, ValueError):
+        return Resumed()
+    step = env.get(environment.RESUME_STEP)
+    return Resumed(int(step) if step is not None and step.isdecimal() else None, env.get(environment.RESUME_FROM))

@@ -16,7 +16,7 @@ from perdured.core.ends.classify import classify_end
 from perdured.core.events import Event
 from perdured.core.observation import AttemptSeen, Ended, Lost
 from perdured.core.record import AttemptRecord, JobRecord, Starting, Wish
-from perdured.processes import observe_attempt
+from perdured.processes import observe_attempt, observe_resume
 
 from .beside import load_beside
 from .paths import StateDir
@@ -56,7 +56,8 @@ def _read_job(directory: Path, now: float) -> tuple[Submission, JobRecord]:
     if not numbers:
         return submission, record
     last = numbers[-1]
-    attempts = (*(_describe(number, seen[number]) for number in numbers[:-1]), AttemptRecord(number=last))
+    ended = (_describe(directory / "attempts" / str(number), seen[number]) for number in numbers[:-1])
+    attempts = (*ended, AttemptRecord(number=last))
     record = record.but(phase=Starting(attempt=last), attempts=attempts, wish=_wish_after(seen[last]))
     return submission, record.but(pace=_find_pace(seen[number] for number in reversed(numbers)))
 
@@ -76,12 +77,14 @@ def _wish_after(seen: AttemptSeen) -> Wish:
     return "stop" if isinstance(seen, Ended) and seen.exit.stop_reason == "stop" else "run"
 
 
-def _describe(number: int, seen: AttemptSeen) -> AttemptRecord:
+def _describe(directory: Path, seen: AttemptSeen) -> AttemptRecord:
     """An attempt that others followed."""
-    record = AttemptRecord(number=number, end=classify_end(seen))
+    resumed = observe_resume(directory)
+    facts: dict[str, object] = {"resumed_from_step": resumed.step, "resumed_from": resumed.path}
     if isinstance(seen, Ended):
         exit = seen.exit
-        record = record.model_copy(update={"exit_code": exit.exit_code, "signal": exit.signal, "ended_at": exit.at})
+        facts |= {"exit_code": exit.exit_code, "signal": exit.signal, "ended_at": exit.at}
+        facts |= {"step": exit.step, "tally": exit.tally}
     if isinstance(seen, Ended | Lost):
-        record = record.model_copy(update={"pid": seen.pid, "started_at": seen.started_at})
-    return record
+        facts |= {"pid": seen.pid, "started_at": seen.started_at}
+    return AttemptRecord(number=int(directory.name), end=classify_end(seen)).model_copy(update=facts)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 from perdured.clock import format_time
-from perdured.contract import environment
 from perdured.contract.checkpoint.store import Listed, list_checkpoints
 from perdured.contract.checkpoint.verify import verify_checkpoint
 from perdured.core.observation import Absent, AttemptSeen, CheckpointSeen, Ended, Held, Lost, Observation, Unverifiable
-from perdured.keeper.records import load_run, load_want
-from perdured.processes import find_stuck, observe_attempt
+from perdured.keeper.records import load_run
+from perdured.processes import Resumed, find_stuck, observe_attempt, observe_resume
 from perdured.state.paths import StateDir
 from perdured.views import CheckpointView, describe_checkpoint
 
@@ -33,6 +31,7 @@ def observe(job: Job, state: StateDir) -> Observation:
         resumed_from_step=resumed.step,
         resumed_from=resumed.path,
         pace=job.status.pace if job.status is not None else None,
+        tally=job.status.tally if job.status is not None else None,
         ground=job.ground,
         standby=job.standby,
     )
@@ -105,19 +104,3 @@ def _describe_checkpoint(listed: Listed, verified_at: float | None) -> Checkpoin
     healthy = manifest.facts.healthy if manifest else None
     view = describe_checkpoint(listed, size=size, healthy=healthy, valid=verdict.is_valid)
     return view.model_copy(update={"verified_at": format_time(verified_at)})
-
-
-class Resumed(NamedTuple):
-    """The checkpoint that an attempt was told to resume from; neither on a fresh start."""
-
-    step: int | None = None
-    path: str | None = None
-
-
-def observe_resume(attempt: Path) -> Resumed:
-    try:
-        env = load_want(attempt).env
-    except (OSError, ValueError):
-        return Resumed()
-    step = env.get(environment.RESUME_STEP)
-    return Resumed(int(step) if step is not None and step.isdecimal() else None, env.get(environment.RESUME_FROM))

@@ -150,6 +150,12 @@ class Service:
         jobs = [job for job in self._loop.jobs.values() if everything or job.record.phase.kind != "succeeded"]
         return [self._describe(job) for job in jobs]
 
+    def list_recent(self, seconds: float) -> list[JobView]:
+        """Those that do not rest, and those that came to rest within so many seconds."""
+        since = self._clock() - seconds
+        jobs = (job for job in self._loop.jobs.values() if not job.record.is_resting or _ended_after(job, since))
+        return [self._describe(job) for job in jobs]
+
     def show(self, ref: str) -> JobView:
         return self._describe(self._find(ref))
 
@@ -306,6 +312,10 @@ class Service:
             remote=self._loop.remote.describe(route, job.newest.step if job.newest else None) if route else None,
         )
         return describe_job(job.record, seen, place, self._clock())
+
+
+def _ended_after(job: Job, since: float) -> bool:
+    return (job.record.ended_at or 0.0) >= since
 
 
 def _find_saving_link(job: Job, to: str = "save") -> KeeperLink:
