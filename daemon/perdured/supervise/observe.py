@@ -6,11 +6,21 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from perdured.clock import format_time
+from perdured.clock import format_time, read_uptime
 from perdured.contract import environment
 from perdured.contract.checkpoint.store import Listed, list_checkpoints
 from perdured.contract.checkpoint.verify import verify_checkpoint
-from perdured.core.observation import Absent, AttemptSeen, CheckpointSeen, Ended, Held, Lost, Observation, Unverifiable
+from perdured.core.observation import (
+    Absent,
+    AttemptSeen,
+    CheckpointSeen,
+    Ended,
+    Held,
+    Lost,
+    Observation,
+    Unverifiable,
+    Vitals,
+)
 from perdured.keeper.records import load_run, load_want
 from perdured.processes import find_stuck, observe_attempt
 from perdured.state.paths import StateDir
@@ -35,6 +45,7 @@ def observe(job: Job, state: StateDir) -> Observation:
         pace=job.status.pace if job.status is not None else None,
         ground=job.ground,
         standby=job.standby,
+        vitals=Vitals(pulse=job.status.pulse if job.status is not None else None, at=read_uptime()),
     )
 
 
@@ -66,6 +77,9 @@ def _observe_attempt(job: Job, state: StateDir) -> AttemptSeen:
             stop_reason=status.stop_reason,
             has_ended=status.exit is not None,
             stuck=_find_stuck(job, state) if status.exit is not None else None,
+            can_park=status.can_park,
+            is_asked_to_park=status.is_asked_to_park,
+            stand=status.parked,
         )
     seen = observe_attempt(job.attempt_dir(state))
     is_cleaned = isinstance(seen, Ended | Lost) and job.cleaned == job.number
