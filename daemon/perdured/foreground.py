@@ -91,6 +91,11 @@ async def _run(submission: Submission, output: Output, state_dir: Path) -> int:
             await service.close()
 
 
+def _stands_still(job: JobView) -> bool:
+    """Parked with its process, which goes on by itself."""
+    return job.state == "parked" and job.attempts[-1].ended_at is None
+
+
 class _Taken(NamedTuple):
     job: str
     running: int | None = None
@@ -108,9 +113,9 @@ async def _take_up(service: Service, submission: Submission, output: Output) -> 
     await service.end_others(earlier.id if earlier else None)
     if earlier is None:
         return _Taken((await service.submit(submission)).id)
-    if earlier.state in ("stopped", "parked"):
+    if earlier.state in ("stopped", "parked") and not _stands_still(earlier):
         await service.ask(earlier.id, "resume")
-    elif earlier.state in UNDER_WAY:
+    elif earlier.state in (*UNDER_WAY, "parked"):
         attempt = earlier.attempts[-1]
         text = f"attempt {attempt.number} of an earlier `perdure run` still runs (pid {attempt.pid}); following it"
         output.tell(Event(kind="adopted", text=text), earlier)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,10 +12,12 @@ from .clock import format_time
 from .contract.checkpoint.store import Listed
 from .contract.pacing import Pace
 from .core.ledger import PARTS, Ledger, make_ledger
+from .core.notice_plan import Answer
 from .core.observation import Observation
 from .core.planner import SavePlan
 from .core.queue.words import say_reason
-from .core.record import AttemptRecord, JobRecord, Waiting, exit_status
+from .core.record import UNDER_WAY, AttemptRecord, JobRecord, Waiting, exit_status
+from .core.safe_points import find_deafness
 from .queue_view import QueueView
 
 SCHEMA = 1
@@ -130,6 +133,21 @@ class RemoteView(View):
         return self.pending_step is not None or self.doing == "uploading"
 
 
+class AnswerView(View):
+    """What is done about the notices that stand."""
+
+    warning: str
+    """What the deciding one says."""
+    deadline: str
+    answer: Literal["save_now", "save_late", "save_what_fits", "begin_nothing"]
+    save_at: str | None
+    """When the save begins after which the job stands still; null where none does."""
+    tier: Literal["disk", "remote"] | None
+    """The furthest that is reached."""
+    is_sure: bool
+    why: str
+
+
 class JobView(View):
     schema_: int = Field(SCHEMA, alias="schema")
     id: str
@@ -163,6 +181,10 @@ class JobView(View):
     queue: QueueView | None = None
     pace: PaceView | None = None
     """null as long as nothing was saved."""
+    notice: AnswerView | None = None
+    """null where no notice asks anything of a job that runs."""
+    no_safe_point: str | None = None
+    """Why a notice could not be honoured, in words; null where it could, or nobody knows."""
 
 
 class SubmittedView(JobView):
@@ -206,7 +228,7 @@ def describe_job(record: JobRecord, seen: Observation, place: Place, now: float)
     return JobView(
         id=record.id,
         name=record.name,
-        state=record.phase.kind,
+        state="parked" if record.phase.kind == "parked_in_place" else record.phase.kind,
         reason=say_reason(record, seen.turn),
         step=seen.step if seen.step is not None else record.progress,
         total=seen.total if seen.step is not None else record.total,
@@ -232,6 +254,20 @@ def describe_job(record: JobRecord, seen: Observation, place: Place, now: float)
         standby=StandbyView(**seen.standby._asdict()) if seen.standby is not None else None,
         pace=describe_pace(seen.pace or record.pace),
         queue=place.queue,
+        notice=_describe_answer(seen.answer) if record.phase.kind in UNDER_WAY and seen.answer is not None else None,
+        no_safe_point=find_deafness(seen, seen.pace),
+    )
+
+
+def _describe_answer(answer: Answer) -> AnswerView:
+    return AnswerView(
+        warning=answer.warning,
+        deadline=format_time(answer.deadline) or "",
+        answer=answer.kind,
+        save_at=format_time(answer.begin_at) if answer.saves else None,
+        tier=answer.tier,
+        is_sure=answer.plan.is_sure,
+        why=answer.why,
     )
 
 

@@ -84,6 +84,16 @@ class Standby(TypedDict):
     why: str
 
 
+class Answer(TypedDict):
+    warning: str
+    deadline: str
+    answer: Literal["save_now", "save_late", "save_what_fits", "begin_nothing"]
+    save_at: str | None
+    tier: Literal["disk", "remote"] | None
+    is_sure: bool
+    why: str
+
+
 class Resources(TypedDict):
     cpus: int
     memory: int | None
@@ -130,6 +140,8 @@ class Job(TypedDict):
     standby: Standby | None
     queue: Queue | None
     pace: Pace | None
+    notice: Answer | None
+    no_safe_point: str | None
 
 
 class Submitted(Job):

@@ -24,6 +24,12 @@ _MAX_WAITING = 1 << 20
 Message = Mapping[str, object]
 
 
+class ParkWish(NamedTuple):
+    """The machine is about to be taken away: save by the `deadline`, on `read_clock`, and stand still."""
+
+    deadline: float | None = None
+
+
 class SaveWish(NamedTuple):
     """A checkpoint is wanted; with a `deadline`, on `read_clock`, only if it is durable by then."""
 
@@ -50,6 +56,7 @@ class Channel:
         self._unsent = bytearray()
         self._unread = bytearray()
         self._wish: SaveWish | None = None
+        self._park_wish: ParkWish | None = None
         self._answers: list[dict[str, object]] = []
         if path:
             self._connect(path)
@@ -95,11 +102,26 @@ class Channel:
         answers, self._answers = self._answers, []
         return answers
 
+    @property
+    def park_wish(self) -> ParkWish | None:
+        """Whether the keeper wants the run to stand still, as far as it was heard; it holds until it is taken back."""
+        return self._park_wish if self._socket is not None else None
+
     def wait(self) -> None:
         """Until the keeper says something, or has gone; signals interrupt it."""
         self._flush()
-        if self._socket is not None and not self._answers:
-            select.select([self._socket], [self._socket] if self._unsent else [], [])
+        if not self._answers:
+            self._sleep(None)
+
+    def listen(self, ceiling: float) -> None:
+        """Until the keeper says something more, or has gone, or so many seconds are over; then takes note of it."""
+        self._flush()
+        self._sleep(ceiling)
+        self._receive()
+
+    def _sleep(self, ceiling: float | None) -> None:
+        if self._socket is not None:
+            select.select([self._socket], [self._socket] if self._unsent else [], [], ceiling)
 
     def take_save_wish(self) -> SaveWish | None:
         """Whether, and until when, the keeper has asked for a checkpoint since the last call."""
@@ -159,6 +181,11 @@ class Channel:
             self._wish = wish if self._wish is None else self._wish.join(wish)
         elif message.get("type") == messages.HANG:
             _stand_still()
+        elif message.get("type") == messages.PARK:
+            deadline = message.get("deadline")
+            self._park_wish = ParkWish(deadline if isinstance(deadline, float) else None)
+        elif message.get("type") == messages.GO_ON:
+            self._park_wish = None
         elif message.get("type") in messages.ABOUT_MEMORY:
             self._answers.append(message)
 

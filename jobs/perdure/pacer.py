@@ -71,6 +71,10 @@ class Pacer:
         self._writes.add(seconds)
         self._tell()
 
+    def note_pause(self) -> None:
+        """The run stood still: what comes now does not tell how long a step takes."""
+        self._safe_point = None
+
     def fits_on_disk(self, left: float) -> bool:
         """Whether a save that begins now may be durable within so many seconds."""
         least = (self._writes.least or 0.0) + ((self._copies.least or 0.0) if self._has_memory else 0.0)

@@ -129,6 +129,22 @@ class Saver:
         if self._begin_commit(request, is_urgent=False, deadline=deadline) is None:
             self._try_to_save_here(request, deadline)
 
+    def save_by(self, request: SaveRequest, deadline: float | None) -> bool:
+        """A save that cannot wait, and that is not worth its time if it is late. Whether the state is durable."""
+        if self.is_saved(request.where):
+            return True
+        if not self.fits(deadline):
+            self._memory.take_snapshot(request.capture, request.step, _make_facts(request))
+            self._tell_too_short(request.step)
+            return False
+        if self._commit_now(request, deadline) is None:
+            self._try_to_save_here(request, deadline)
+        return self.is_saved(request.where)
+
+    def note_pause(self) -> None:
+        """The run stood still; that was no step."""
+        self._pacer.note_pause()
+
     def fits(self, deadline: float | None) -> bool:
         """Whether a save that begins now may be durable by then, on the channel's clock; if not, none is begun."""
         return deadline is None or self._pacer.fits_on_disk(deadline - read_clock())
@@ -163,9 +179,10 @@ class Saver:
             self._memory.ask_commit(generation, protect, is_urgent=is_urgent, deadline=deadline)
         return generation
 
-    def _commit_now(self, request: SaveRequest) -> Path | None:
+    def _commit_now(self, request: SaveRequest, deadline: float | None = None) -> Path | None:
         """None if the keeper could not."""
-        generation = self._find_requested(request.where) or self._begin_commit(request, is_urgent=True)
+        generation = self._find_requested(request.where)
+        generation = generation or self._begin_commit(request, is_urgent=True, deadline=deadline)
         if generation is None:
             return None
         self._progress.tell_saving(request.step)

@@ -9,10 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
 
-from perdure.channel import SaveWish, open_channel
+from perdure.channel import ParkWish, SaveWish, open_channel
 from perdure.directory import Found, set_aside_broken
 from perdure.errors import Misuse, tell
 from perdure.health import Health
+from perdure.parking import offer_to_park, stand_still
 from perdure.progress import Progress
 from perdure.restore import Damaged, restore_changed, restore_state
 from perdure.saver import Saver, SaveRequest
@@ -188,6 +189,7 @@ class Run:
         try:
             self._stop.install()
             register_stacks(self._channel)
+            offer_to_park(self._channel)
             self._resume()
             self._reach_boundary()
         except BaseException:
@@ -248,17 +250,28 @@ class Run:
         """Between two steps: save if it is time to, and go if the job is to stop."""
         wish = self._channel.take_save_wish()
         self._wish = self._wish.join(wish) if self._wish and wish else self._wish or wish
-        is_stopping = self._stop.signal is not None
-        if not (is_stopping or self._wish is not None or self._saver.is_due(self.step)):
+        is_stopping, park = self._stop.signal is not None, self._channel.park_wish
+        if not (is_stopping or park is not None or self._wish is not None or self._saver.is_due(self.step)):
             if self._saver.is_snapshot_due():
                 self._saver.take_snapshot(self._find_request)
             return
         capture = self._find_state()
         if is_stopping and (capture is not None or self._walk.is_broken_off):
             self._stop_now(capture)
+        elif capture is not None and park is not None:
+            self._park(capture, park)
         elif capture is not None:
             self._saver.try_to_save(self._request(capture), self._wish.deadline if self._wish is not None else None)
             self._wish = None
+
+    def _park(self, capture: Capture, wish: ParkWish) -> None:
+        """Save, and stand still here until the keeper lets the run go on; or stop, if that is asked for meanwhile."""
+        self._wish = None
+        is_saved = self._saver.save_by(self._request(capture), wish.deadline)
+        stand_still(self._channel, self.step, is_saved=is_saved, is_over=self._stop.is_set)
+        self._saver.note_pause()
+        if self._stop.is_set():
+            self._act()
 
     def _stop_now(self, capture: Capture | None) -> NoReturn:
         """Save what is not saved, and exit. `capture` is None if the state of the last step is gone meanwhile."""

@@ -29,6 +29,9 @@ class StopFlag:
         self._signals = signals
         self._before: dict[signal.Signals, object] = {}
 
+    def is_set(self) -> bool:
+        return self.signal is not None
+
     def install(self) -> None:
         if threading.current_thread() is not threading.main_thread():
             return

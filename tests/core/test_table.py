@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from itertools import product
+from itertools import chain, product
 from typing import NamedTuple
 
 import pytest
 
 from perdured.core.decide import decide
 from perdured.core.decision import Decision
-from perdured.core.observation import AttemptSeen
+from perdured.core.notice_plan import Answer
+from perdured.core.observation import AttemptSeen, Observation
+from perdured.core.parking import NOTICE, find_notice_trigger
 from perdured.core.queue.turn import GO, Turn
-from perdured.core.record import RESTING, UNDER_WAY, JobRecord, Parked, Phase, Starting, Waiting, Wish
+from perdured.core.record import RESTING, UNDER_WAY, JobRecord, Parked, Phase, Saving, Starting, Waiting, Wish
 from perdured.core.table import TABLE, draw_states
 from perdured.core.triggers import Trigger, find_trigger
 from support.jobs import EVERY_SIGHT, NOT_YET, NOW, OUTRANKED, PHASES, make_record, make_spec, observed
+from support.notices import answered, make_notice
 
 SPEC = make_spec()
 WISHES: tuple[Wish, ...] = ("run", "stop", "park", "restart", "remove")
@@ -24,7 +27,8 @@ TURNS: dict[bool, tuple[Turn, ...]] = {True: (GO, OUTRANKED), False: (GO, NOT_YE
 """By whether an attempt is under way."""
 VARIANTS: dict[str, tuple[Phase, ...]] = {
     "starting": (Starting(attempt=1), Starting(attempt=1, launches=3)),
-    "parked": (Parked(), Parked(stepped_aside=True)),
+    "parked": (Parked(), Parked(stepped_aside=True), Parked(by_notice=True)),
+    "saving": (PHASES["saving"], Saving(attempt=1, why=NOTICE, asked_at=NOW)),
     "waiting": (Waiting(until=NOW + 8), Waiting(until=NOW), Waiting(until=NOW, probes=True)),
 }
 
@@ -41,14 +45,23 @@ class Case(NamedTuple):
     saved: int | None
     """Step of the newest checkpoint: none, the one that was known, or a newer one."""
     turn: Turn = GO
+    answer: Answer | None = None
+    fence: str | None = None
+
+    @property
+    def observation(self) -> Observation:
+        seen = observed(self.seen, saved=self.saved)
+        return seen.model_copy(update={"answer": self.answer, "fence": self.fence, "turn": self.turn})
 
     @property
     def trigger(self) -> Trigger:
-        return find_trigger(self.record, self.seen, self.turn)
+        return find_trigger(self.record, self.seen, self.turn, find_notice_trigger(self.record, self.observation, NOW))
 
     def decide(self) -> Decision:
-        seen = observed(self.seen, saved=self.saved).model_copy(update={"turn": self.turn})
-        return decide(SPEC, self.record, seen, NOW)
+        return decide(SPEC, self.record, self.observation, NOW)
+
+
+ANSWERS = tuple(answered(make_notice(left)) for left in (1.0, 30.0, 120.0, 3600.0))
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +69,11 @@ def decided() -> list[tuple[Case, Decision]]:
     """What is decided in every phase, with every wish, at every sight, with and without progress, budget and a turn."""
     given = product(_all_records(), EVERY_SIGHT.values(), (None, 100, 200))
     cases = [Case(*each, turn) for each in given for turn in TURNS[each[0].phase.kind in UNDER_WAY]]
-    return [(case, case.decide()) for case in cases]
+    answers = (None, *ANSWERS)
+    noticed = [
+        Case(*each) for each in product(_all_records(), EVERY_SIGHT.values(), (100,), (GO,), answers, ("fence",))
+    ]
+    return [(case, case.decide()) for case in chain(cases, noticed)]
 
 
 Decided = list[tuple[Case, Decision]]

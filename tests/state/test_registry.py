@@ -159,7 +159,8 @@ def test_a_registry_of_schema_1_is_read(path: Path) -> None:
     events = registry.load_events(0, None)
     registry.close()
     assert aside is None
-    assert [record.phase.kind for _, record in jobs] == list(PHASES)
+    known = [phase for phase in PHASES if phase != "parked_in_place"]
+    assert [record.phase.kind for _, record in jobs] == known
     submission, running = jobs[2]
     assert submission.env == {"PATH": "/bin", "NAME": "a 'b' é\udcff"}
     assert (running.id, running.wish, running.progress, running.attempts[0].resumed_from_step) == (
@@ -178,7 +179,7 @@ def test_a_registry_of_schema_1_is_read(path: Path) -> None:
     assert isinstance(jobs[1][1].phase, Starting)
     failed = jobs[8][1].attempts[1]
     assert (failed.exit_code, failed.signal, failed.cause, failed.why) == (None, 9, "signal", "killed by signal 9")
-    assert len(events) == 2 * len(PHASES)
+    assert len(events) == 2 * len(known)
     assert events[-1].event == Event(kind="failed", text="it is failed", attempt=1, step=5)
 
 

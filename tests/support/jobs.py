@@ -18,6 +18,7 @@ from perdured.core.observation import (
     Observation,
     Orphaned,
     Refused,
+    Stand,
     Trouble,
     Unverifiable,
 )
@@ -29,6 +30,7 @@ from perdured.core.record import (
     Failed,
     JobRecord,
     Parked,
+    ParkedInPlace,
     Phase,
     Queued,
     Running,
@@ -56,11 +58,11 @@ def make_spec(text: str = "") -> Spec:
 def make_record(phase: Phase | None = None, *, wish: Wish = "run", attempts: int = 1, **changes: Any) -> JobRecord:
     """A job whose last attempt is the one of the phase; by default it runs its first."""
     phase = phase if phase is not None else Running(attempt=attempts)
-    number = phase.attempt if isinstance(phase, Starting | Running | Saving) else attempts
+    number = phase.attempt if isinstance(phase, Starting | Running | Saving | ParkedInPlace) else attempts
     history = [make_attempt(n, is_under_way=False) for n in range(1, number + 1)]
     if isinstance(phase, Starting):
         history[-1] = AttemptRecord(number=number)
-    elif isinstance(phase, Running | Saving):
+    elif isinstance(phase, Running | Saving | ParkedInPlace):
         history[-1] = make_attempt(number)
     record = JobRecord(id="k7mq2xwp", name="gpt", submitted_at=NOW - 100, wish=wish, phase=phase)
     return record.but(attempts=tuple(history), **changes)
@@ -77,6 +79,7 @@ PHASES: dict[str, Phase] = {
     "starting": Starting(attempt=1),
     "running": Running(attempt=1),
     "saving": Saving(attempt=1, why="stop", asked_at=NOW - 1),
+    "parked_in_place": ParkedInPlace(attempt=1, step=12, saved=True),
     "waiting": Waiting(until=NOW + 8),
     "parked": Parked(),
     "stopped": Stopped(),
@@ -179,6 +182,11 @@ EVERY_SIGHT: dict[str, AttemptSeen] = {
     "held without a leader": Held(),
     "hung": held(trouble=Trouble(kind="hang", why="no step for 10 s (limit 9 s)")),
     "not finite": held(trouble=Trouble(kind="non_finite", why="the loss is not finite since step 12")),
+    "held, can park": held().model_copy(update={"can_park": True}),
+    "held, asked to park": held().model_copy(update={"can_park": True, "is_asked_to_park": True}),
+    "held, stands still": held().model_copy(
+        update={"can_park": True, "is_asked_to_park": True, "stand": Stand(step=12, saved=True)}
+    ),
     "held, told to stop": held(stop_reason="preempted"),
     "done": ended(0),
     "failed": ended(1),

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ class Listener:
             threading.Thread(target=self._listen, args=(job,), daemon=True).start()
 
     def _listen(self, job: socket.socket) -> None:
-        with job.makefile() as lines:
+        with job.makefile() as lines, suppress(ConnectionResetError):
             for line in lines:
                 self.messages.append(json.loads(line))
         self.gone += 1

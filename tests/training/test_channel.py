@@ -36,7 +36,7 @@ def test_a_run_says_hello_its_progress_and_its_checkpoints(keeper: Listener, mon
         for number in run.batches(range(3)):
             run.report(loss=0.5, total=3, accuracy=number, broken=math.nan)
     keeper.wait_for(messages.CHECKPOINT, 2)
-    beside = (messages.MEMORY, messages.PACE, messages.PHASE, messages.STACKS)
+    beside = (messages.MEMORY, messages.PACE, messages.PHASE, messages.STACKS, messages.CAN_PARK)
     hello, *rest = [message for message in keeper.messages if message["type"] not in beside]
     assert hello == {"type": "hello", "role": "job", "version": messages.VERSION}
     assert [(message["type"], message["step"]) for message in rest] == [

@@ -50,13 +50,30 @@ def _format_head(job: Job, now: float, width: int | None) -> list[str]:
     """Never cut, only broken between words: half a reason or half a path is of no use."""
     colour = STATE_COLOURS.get(job["state"])
     title = f"{paint(Cell('●', colour))} {clean(job['name'])}  {paint(Cell(job['state'], colour))}"
-    facts = {"why": clean(job["reason"]), **_wait(job, now), "id": job["id"], **_progress(job), **_places(job, now)}
+    facts = {
+        "why": clean(job["reason"]),
+        **_notice(job, now),
+        **_wait(job, now),
+        "id": job["id"],
+        **_progress(job),
+        **_places(job, now),
+    }
     rows = [
         [Cell("" if number else f"  {name}", DIM), Cell(line)]
         for name, value in facts.items()
         for number, line in enumerate(value.splitlines())
     ]
     return [title, *format_table(wrap_rows(rows, width))]
+
+
+def _notice(job: Job, now: float) -> dict[str, str]:
+    """What is done about it; and, before there is one, that nothing could be."""
+    notice, deaf = job["notice"], job["no_safe_point"]
+    if notice is None:
+        return {"warning": clean(deaf)} if deaf else {}
+    left = parse_time(notice["deadline"]) - now
+    when = f"{human_duration(left)} left" if left > 0 else "its time is over"
+    return {"notice": f"{clean(notice['warning'])}: {when}\n{clean(notice['why'])}", "warning": clean(deaf or "")}
 
 
 def _wait(job: Job, now: float) -> dict[str, str]:

@@ -34,7 +34,7 @@ def format_jobs(jobs: Sequence[Job], now: float, width: int | None) -> list[str]
     rows = [header("ID", "NAME", "STATE", "STEP", "LOSS", "RESTARTS", "SAVED")]
     rows += [_describe(job, now) for job in jobs]
     rows = _fit_names(rows, width)
-    reasons = [Cell("WHY", DIM), *(Cell(clean(job["reason"])) for job in jobs)]
+    reasons = [Cell("WHY", DIM), *(Cell(clean(_say_why(job))) for job in jobs)]
     table = format_table(rows)
     if width is not None and _needs_own_lines(rows, reasons, width):
         return _with_lines_between(table, reasons[1:], width)
@@ -52,6 +52,11 @@ def _describe(job: Job, now: float) -> list[Cell]:
         Cell(str(job["restarts"])),
         Cell(format_age(parse_time(newest["committed_at"]), now) if newest else "-"),
     ]
+
+
+def _say_why(job: Job) -> str:
+    """Before a notice comes, somebody should know that it could not be honoured."""
+    return job["no_safe_point"] or job["reason"]
 
 
 def _fit_names(rows: Sequence[list[Cell]], width: int | None) -> list[list[Cell]]:

@@ -15,8 +15,13 @@ its whole status at once and again after each change, so a listener that reconne
                        {"type": "memory", "root": "/…", "keep": 3}       with the descriptor of an arena (SCM_RIGHTS)
                        {"type": "release"}              the arena is not written to any more
                        {"type": "commit", "generation": 7, "protect": "/…"|null, "urgent": false, "deadline": 5.0}
+                       {"type": "can_park"}             it stands still when it is asked to
+                       {"type": "parked", "step": 12, "saved": true, "at": 93.5}  it does, at a safe point; now and then
+                       {"type": "going_on", "at": 99.1}
     keeper -> job      {"type": "save", "deadline": 5.0}    checkpoint at the next safe point
                        {"type": "hang"}         a fire drill: make no more steps, until that is noticed
+                       {"type": "park", "deadline": 5.0}    save by then, and stand still at the next safe point
+                       {"type": "go_on"}                    stand still no more
                        {"type": "memory_held"}              the arena is held; commits may be asked for, one at a time
                        {"type": "memory_refused", "why": "…"}            it is not: another process of the job has one
                        {"type": "committed", "generation": 7, "step": 12, "path": "/…", "seconds": 1.3}
@@ -25,13 +30,16 @@ its whole status at once and again after each change, so a listener that reconne
                        {"type": "tell"}                     the status, once all that the job has said by now is heard
                        {"type": "save", "before": 30.0}
                        {"type": "hang"}                     for the process whose steps are measured
+                       {"type": "park", "before": 30.0}     holds until "go_on", also for who connects later
+                       {"type": "go_on"}
                        {"type": "stop", "reason": "stop", "signal": 15, "grace": 120.0}        signal may be absent
     keeper -> daemon   {"type": "status", "version": 1, "nonce": "…", "keeper": {...}, "leader": {...},
                         "started_at": 1795547853.4, "progress": {...}|null, "checkpoint": {...}|null,
                         "pace": {...}|null, "saving": false, "stop": {...}|null, "exit": {...}|null,
                         "pulse": {"phase": "training", "heard_at": 93.5, "told_at": 93.6, "median": 0.1,
                                   "slowest": 0.4}|null, "unhealthy": {"since": 12, "step": 14}|null,
-                        "stacks": {"pid": 4321, "signal": 43}|null,
+                        "stacks": {"pid": 4321, "signal": 43}|null, "can_park": true, "asked_to_park": false,
+                        "parked": {"step": 12, "saved": true}|null,
                         "tally": {"part": "training", "is_measured": true, "untold": 2.1, "loading": 0.4,
                                   "training": 93.0, "saving": 0.8, "silence": 0.1, "asleep": 0.0, "kept": 90.1|null}}
 
@@ -66,11 +74,17 @@ NOT_COMMITTED = "not_committed"
 ABOUT_MEMORY = (MEMORY_HELD, MEMORY_REFUSED, COMMITTED, NOT_COMMITTED)
 PHASE = "phase"
 STACKS = "stacks"
+CAN_PARK = "can_park"
+PARKED = "parked"
+GOING_ON = "going_on"
+PARK = "park"
+GO_ON = "go_on"
 SAVE = "save"
 HANG = "hang"
 TELL = "tell"
 STOP = "stop"
 STATUS = "status"
+TO_THE_JOB = (SAVE, PARK, GO_ON)
 
 ROLE_JOB = "job"
 ROLE_DAEMON = "daemon"
@@ -84,6 +98,7 @@ TRAINING = "training"
 EVALUATION = "evaluation"
 """Between two passes over the data, and where the script says `safe_point`."""
 SAVING_PHASE = "saving"
+PARKED_PHASE = "parked"
 
 STACKS_LOG = "stacks.log"
 """Beside the keeper's socket."""

@@ -25,6 +25,29 @@ class Probe(Value):
     kind: Literal["probe"] = "probe"
 
 
+class Save(Value):
+    """Ask for a checkpoint at the next safe point, if it can be durable within so many seconds."""
+
+    kind: Literal["save"] = "save"
+    attempt: int
+    before: float
+
+
+class Park(Value):
+    """Ask the attempt to save within so many seconds, and to stand still at the next safe point until `GoOn`."""
+
+    kind: Literal["park"] = "park"
+    attempt: int
+    before: float
+
+
+class GoOn(Value):
+    """Let the attempt go on from where it stands."""
+
+    kind: Literal["go_on"] = "go_on"
+    attempt: int
+
+
 class Stop(Value):
     """Ask the attempt's keeper to end it: a signal to the leader, SIGKILL to all when the grace is over."""
 
@@ -64,4 +87,4 @@ class Forget(Value):
     kind: Literal["forget"] = "forget"
 
 
-Action = Launch | Probe | Look | Dump | Stop | Clean | Forget
+Action = Launch | Probe | Look | Dump | Save | Park | GoOn | Stop | Clean | Forget

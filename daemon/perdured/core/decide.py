@@ -12,6 +12,7 @@ from .chronicle import note_tally, stamp_change
 from .decision import Context, Decision
 from .diagnosis import diagnose
 from .observation import Ended, Held, Lost, Observation, Orphaned
+from .parking import find_next_look, find_notice_trigger
 from .record import UNDER_WAY, JobRecord
 from .spec import Spec
 from .table import TABLE
@@ -24,9 +25,10 @@ def decide(spec: Spec, record: JobRecord, observation: Observation, now: float) 
     """The decision for a job whose newest attempt was seen like this at `now` (seconds, steady within a life)."""
     noted = _note_what_was_seen(record, observation)
     observation = diagnose(spec, observation)
-    trigger = find_trigger(noted, observation.attempt, observation.turn)
+    trigger = find_trigger(noted, observation.attempt, observation.turn, find_notice_trigger(noted, observation, now))
     decision = TABLE[record.phase.kind][trigger].step(Context(spec, noted, observation, now))
-    return decision._replace(record=stamp_change(record, decision.record, now))
+    decision = decision._replace(record=stamp_change(record, decision.record, now))
+    return decision.before(find_next_look(observation, now))
 
 
 def _note_what_was_seen(record: JobRecord, observation: Observation) -> JobRecord:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from .actions import Action
 from .events import Event
 from .observation import Observation
-from .record import JobRecord, Running, Saving, Starting
+from .record import JobRecord, ParkedInPlace, Running, Saving, Starting
 from .spec import Spec
 
 
@@ -21,7 +21,7 @@ class Context(NamedTuple):
     def attempt(self) -> int:
         """The number of the attempt under way."""
         phase = self.record.phase
-        assert isinstance(phase, Starting | Running | Saving)
+        assert isinstance(phase, Starting | Running | Saving | ParkedInPlace)
         return phase.attempt
 
 
@@ -31,6 +31,12 @@ class Decision(NamedTuple):
     events: tuple[Event, ...] = ()
     wake_at: float | None = None
     """Look again at this time even if nothing happens; None means that something will happen."""
+
+    def before(self, time: float | None) -> Decision:
+        """The same, with a look at this time at the latest."""
+        if time is None or (self.wake_at is not None and self.wake_at <= time):
+            return self
+        return self._replace(wake_at=time)
 
 
 def tell(record: JobRecord, kind: str) -> Event:

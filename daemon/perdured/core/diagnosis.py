@@ -11,7 +11,7 @@ from .spec import Health, Spec
 def diagnose(spec: Spec, observation: Observation) -> Observation:
     """The observation with what is wrong noted on the attempt that a keeper holds."""
     seen = observation.attempt
-    if not isinstance(seen, Held) or seen.stop_reason is not None or seen.has_ended:
+    if not isinstance(seen, Held) or seen.stop_reason is not None or seen.has_ended or seen.stand:
         return observation
     vitals = observation.vitals
     trouble = find_non_finite(spec.health, vitals.unhealthy) or find_hang(list_watched(spec.health, vitals))

@@ -150,7 +150,8 @@ def _forget_old_evidence(record: JobRecord) -> JobRecord:
 def come_to_rest(record: JobRecord, now: float) -> Decision:
     """Stopped or parked, as was wished."""
     word = "parked" if record.wish == "park" else "stopped"
-    phase: Phase = Parked() if record.wish == "park" else Stopped()
+    by_notice = isinstance(record.phase, Saving) and record.phase.by_notice
+    phase: Phase = Parked(by_notice=by_notice) if record.wish == "park" else Stopped()
     record = record.at_rest(phase, say_at_step(word, record), now)
     return Decision(record, (), (tell(record, word),))
 

@@ -7,7 +7,8 @@ from .value import Value
 
 class Event(Value):
     kind: str
-    """Of a decision: starting, started, saving, hung, waiting, orphaned, succeeded, failed, stopped, parked, queued.
+    """Of a decision: starting, started, saving, hung, waiting, orphaned, succeeded, failed, stopped, parked,
+    going_on, queued.
     Of the world around it: submitted, asked, checkpoint, quarantined, uploaded, fetched, remote, note."""
     text: str
     attempt: int | None = None

@@ -22,6 +22,7 @@ from perdured.core.ends.cause import Cause
 from perdured.core.ends.evidence import Evidence
 from perdured.core.queue.turn import GO, Turn
 
+from .notice_plan import Answer
 from .pulse import Pulse, Unhealthy, Watch, WatchKind
 from .standby import StandbyWord
 from .tally import Tally
@@ -66,6 +67,14 @@ class Absent(Value):
     kind: Literal["absent"] = "absent"
 
 
+class Stand(Value):
+    """Where a job stands still."""
+
+    step: int
+    saved: bool
+    """Whether that state is durable."""
+
+
 class Held(Value):
     kind: Literal["held"] = "held"
     pid: int | None = None
@@ -79,6 +88,11 @@ class Held(Value):
     """What of that not even SIGKILL ends, in words."""
     trouble: Trouble | None = None
     """What `decide` found to be wrong with it, from its vital signs."""
+    can_park: bool = False
+    """It stands still when it is asked to."""
+    is_asked_to_park: bool = False
+    stand: Stand | None = None
+    """It stands still."""
 
 
 class Ended(Value):
@@ -172,3 +186,7 @@ class Observation(Value):
     """For people: no decision about the job rests on it."""
     turn: SkipValidation[Turn] = GO
     """What the queue says."""
+    answer: Answer | None = None
+    """What the notices that stand ask of it; None where none asks anything."""
+    fence: str | None = None
+    """Why nothing may be started on this machine now."""

@@ -18,6 +18,9 @@ from .value import Value
 Tier = Literal["memory", "disk", "remote"]
 
 
+SAID: dict[Tier, str] = {"memory": "to memory alone", "disk": "to the disk", "remote": "to the remote store"}
+
+
 class Stage(NamedTuple):
     tier: Tier
     takes: Span
@@ -79,7 +82,7 @@ def _say(plan: SavePlan, needed: Span) -> str:
     left = human_duration(plan.left)
     if plan.tier is None:
         return f"nothing is begun: at its fastest it took {human_duration(needed.least)}, and there are {left}"
-    place = {"memory": "to memory alone", "disk": "to the disk", "remote": "to the remote store"}[plan.tier]
+    place = SAID[plan.tier]
     if plan.seconds is None:
         return f"saves {place} within {left}: not sure, as it has not been measured yet"
     seconds = human_duration(plan.seconds)

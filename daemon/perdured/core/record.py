@@ -39,6 +39,18 @@ class Starting(Value):
 class Running(Value):
     kind: Literal["running"] = "running"
     attempt: int
+    heeded: str | None = None
+    """The notice that asks nothing more of it for now: it was told of, and saved for where there was time."""
+
+
+class ParkedInPlace(Value):
+    """It has saved, if it could, and stands still: its machine may be taken away. A notice that is withdrawn lets it go
+    on where it stands. Users see it as parked."""
+
+    kind: Literal["parked_in_place"] = "parked_in_place"
+    attempt: int
+    step: int
+    saved: bool
 
 
 class Saving(Value):
@@ -50,6 +62,8 @@ class Saving(Value):
     asked_at: float
     found: str | None = None
     """What was found wrong with it, where that is why."""
+    by_notice: bool = False
+    """It is asked to end because it cannot stand still; it goes on when the notice is withdrawn."""
 
 
 class Waiting(Value):
@@ -66,6 +80,8 @@ class Parked(Value):
     kind: Literal["parked"] = "parked"
     stepped_aside: bool = False
     """For another job: it goes on when its turn comes."""
+    by_notice: bool = False
+    """It goes on as well when the notice is withdrawn."""
 
 
 class Stopped(Value):
@@ -81,13 +97,14 @@ class Failed(Value):
 
 
 Phase = Annotated[
-    Queued | Starting | Running | Saving | Waiting | Parked | Stopped | Succeeded | Failed,
+    Queued | Starting | Running | Saving | ParkedInPlace | Waiting | Parked | Stopped | Succeeded | Failed,
     Field(discriminator="kind"),
 ]
-PHASES = (Queued, Starting, Running, Saving, Waiting, Parked, Stopped, Succeeded, Failed)
+PHASES = (Queued, Starting, Running, Saving, ParkedInPlace, Waiting, Parked, Stopped, Succeeded, Failed)
 
-UNDER_WAY = ("starting", "running", "saving")
+UNDER_WAY = ("starting", "running", "saving", "parked_in_place")
 """Kinds of phase that have an attempt; what is seen of an attempt counts in these alone."""
+HAS_STARTED = ("running", "saving", "parked_in_place")
 RESTING = ("parked", "stopped", "succeeded", "failed")
 """Kinds of phase in which nothing runs and nothing will, until somebody asks; but for what was parked to step aside."""
 

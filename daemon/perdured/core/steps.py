@@ -165,12 +165,20 @@ def then_watch(c: Context) -> Decision:
             return Decision(c.record, (_stop(c, phase.why),), (), c.now + RECHECK)
         if seen.has_ended:
             return _wait_for_the_rest(c, seen)
-        return _watch_signs(c, c.record.but(phase=Running(attempt=c.attempt), reason=say_running(c.attempt)))
+        return _watch_signs(c, _keep_running(c))
     reason = say_saving(seen.stop_reason, _grace_of(c, seen.stop_reason))
     if isinstance(phase, Saving):
         return Decision(c.record.but(reason=reason))
     record = c.record.but(phase=Saving(attempt=c.attempt, why=seen.stop_reason, asked_at=c.now), reason=reason)
     return Decision(record, (), (tell(record, "saving"),))
+
+
+def _keep_running(c: Context) -> JobRecord:
+    """With the reason that a notice gave, as long as it stands: no other is of more interest."""
+    phase = c.record.phase
+    if isinstance(phase, Running) and phase.heeded is not None and c.observation.answer is not None:
+        return c.record
+    return c.record.but(phase=Running(attempt=c.attempt), reason=say_running(c.attempt))
 
 
 def _wait_for_the_rest(c: Context, seen: Held) -> Decision:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from . import endings, steps
+from . import endings, parking, steps
 from .decision import Context, Decision
 from .triggers import Trigger as T
 
@@ -48,6 +48,11 @@ _FACTS = (
     T.REBOOTED,
     T.ORPHANED,
     T.UNKNOWN,
+    T.FORETOLD,
+    T.NOTICED,
+    T.STANDS,
+    T.LIFTED,
+    T.FENCED,
 )
 """Facts about an attempt and its turn: in a phase that has none they change nothing."""
 _UNATTENDED: Row = dict.fromkeys(_FACTS, _NOTHING)
@@ -58,11 +63,21 @@ _PARK = Cell(steps.then_rest, ("parked",))
 _QUEUE = Cell(steps.then_queue, ("queued",))
 _STAY = Cell(steps.then_stay, ())
 _FORGET = Cell(steps.then_forget, ())
+_OF_A_NOTICE = (T.FORETOLD, T.NOTICED, T.STANDS, T.LIFTED)
 _ASKED = (T.ASKED_STOP, T.ASKED_PARK, T.ASKED_RESTART, T.ASKED_REMOVE)
 _ASK: Row = dict.fromkeys(_ASKED, Cell(steps.then_ask_to_stop, ("saving",)))
 _ASK_AGAIN: Row = dict.fromkeys(_ASKED, Cell(steps.then_ask_again_to_stop, ()))
 _STEP_ASIDE = Cell(steps.then_step_aside, ("saving",))
 _AS_WISHED = ("waiting", "stopped", "parked")
+_KEEP_OFF = Cell(parking.then_keep_off, ())
+_STAND = Cell(parking.then_stand, ("parked_in_place",))
+_NOTICE: Row = {
+    T.FORETOLD: Cell(parking.then_heed, ()),
+    T.NOTICED: Cell(parking.then_park, ("saving",)),
+    T.STANDS: _STAND,
+    T.LIFTED: Cell(parking.then_let_go_on, ()),
+    T.FENCED: _NOTHING,
+}
 _LOSS = Cell(endings.then_restart_after_failure, ("failed", *_AS_WISHED))
 
 _ENDS: Row = {
@@ -88,6 +103,7 @@ TABLE: dict[str, Row] = {
     "queued": _UNATTENDED
     | {
         T.DUE: _LAUNCH,
+        T.FENCED: _KEEP_OFF,
         T.ASKED_STOP: _STOP,
         T.ASKED_PARK: _PARK,
         T.ASKED_RESTART: Cell(steps.then_launch_in_turn, ("starting",)),
@@ -97,12 +113,14 @@ TABLE: dict[str, Row] = {
     | _ASK
     | {
         T.ASIDE: _STEP_ASIDE,
-        **dict.fromkeys((T.HELD, T.HUNG, T.NOT_FINITE), Cell(steps.then_run, ("running",))),
+        T.FENCED: _NOTHING,
+        **dict.fromkeys((T.HELD, T.HUNG, T.NOT_FINITE, *_OF_A_NOTICE), Cell(steps.then_run, ("running",))),
         T.ABSENT: Cell(steps.then_launch_again, ("failed", *_AS_WISHED)),
         T.ORPHANED: Cell(steps.then_watch_orphan, ("running",)),
     },
     "running": _ENDS
     | _ASK
+    | _NOTICE
     | {
         T.ASIDE: _STEP_ASIDE,
         T.HELD: Cell(steps.then_watch, ("saving",)),
@@ -112,14 +130,29 @@ TABLE: dict[str, Row] = {
     },
     "saving": _ENDS
     | _ASK_AGAIN
+    | _NOTICE
     | {
+        T.FORETOLD: _NOTHING,
+        T.NOTICED: Cell(parking.then_park, ()),
+        T.LIFTED: Cell(parking.then_let_go_on, ("running",)),
         **dict.fromkeys((T.HELD, T.HUNG, T.NOT_FINITE, T.ASIDE), Cell(steps.then_watch, ("running",))),
         T.ORPHANED: Cell(steps.then_watch_orphan, ()),
+    },
+    "parked_in_place": _ENDS
+    | _ASK
+    | _NOTICE
+    | {
+        **dict.fromkeys((T.HELD, T.HUNG, T.NOT_FINITE, T.ASIDE), Cell(parking.then_run_on, ("running",))),
+        T.FORETOLD: _NOTHING,
+        T.STANDS: Cell(parking.then_stand, ()),
+        T.LIFTED: Cell(parking.then_let_go_on, ("running",)),
+        T.ORPHANED: Cell(steps.then_watch_orphan, ("running",)),
     },
     "waiting": _UNATTENDED
     | {
         T.DUE: Cell(steps.then_wait_or_launch, ("starting",)),
         T.NOT_YET: Cell(steps.then_wait_or_launch, ("queued",)),
+        T.FENCED: _KEEP_OFF,
         T.ASKED_STOP: _STOP,
         T.ASKED_PARK: _PARK,
         T.ASKED_RESTART: Cell(steps.then_launch_in_turn, ("starting", "queued")),
@@ -127,7 +160,8 @@ TABLE: dict[str, Row] = {
     },
     "parked": _UNATTENDED
     | {
-        T.DUE: Cell(steps.then_come_back, ("starting",)),
+        T.DUE: Cell(parking.then_come_back, ("starting", "queued")),
+        T.FENCED: _KEEP_OFF,
         T.ASKED_STOP: _STOP,
         T.ASKED_PARK: Cell(steps.then_stay_parked, ()),
         T.ASKED_RESTART: _QUEUE,

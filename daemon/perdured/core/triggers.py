@@ -39,6 +39,11 @@ class Trigger(Enum):
     REBOOTED = "the machine was started anew since"
     ORPHANED = "the keeper is gone, the job lives"
     UNKNOWN = "it could not be observed"
+    FORETOLD = "a notice stands, and it can train on"
+    NOTICED = "a notice asks it to save and to stand still"
+    STANDS = "it stands still, for a notice"
+    LIFTED = "the notice stands no more"
+    FENCED = "a start would be due, but the machine is about to be taken away"
     ASKED_STOP = "a stop was asked for"
     ASKED_PARK = "the machine is being taken away"
     ASKED_RESTART = "a restart was asked for"
@@ -68,15 +73,17 @@ _OF_AN_EXIT = {
 _ALIVE = (Trigger.HELD, Trigger.HUNG, Trigger.NOT_FINITE, Trigger.ORPHANED)
 
 
-def find_trigger(record: JobRecord, seen: AttemptSeen, turn: Turn = GO) -> Trigger:
-    """The one trigger that counts now."""
+def find_trigger(record: JobRecord, seen: AttemptSeen, turn: Turn = GO, noticed: Trigger | None = None) -> Trigger:
+    """The one trigger that counts now; `noticed` is what the notices make of it (`perdured.core.parking`)."""
     wished = _WISHES.get(record.wish)
     if record.phase.kind not in UNDER_WAY:
-        return wished or (Trigger.DUE if turn.kind == "go" else Trigger.NOT_YET)
+        return noticed or wished or (Trigger.DUE if turn.kind == "go" else Trigger.NOT_YET)
     fact = _find_fact(seen)
-    if fact == Trigger.HELD and turn.kind == "aside":
-        return wished or Trigger.ASIDE
-    return wished if wished and fact in _ALIVE else fact
+    if wished and fact in _ALIVE:
+        return wished
+    if fact is not Trigger.HELD:
+        return fact
+    return noticed or (Trigger.ASIDE if turn.kind == "aside" else fact)
 
 
 def _find_fact(seen: AttemptSeen) -> Trigger:

@@ -8,7 +8,7 @@ from perdured.core.ends.cause import Cause
 from perdured.core.queue.turn import ASIDE
 
 from .observation import AttemptSeen, Ended, Exit, Lost
-from .record import JobRecord
+from .record import JobRecord, ParkedInPlace
 from .units import human_duration
 
 
@@ -47,6 +47,20 @@ def say_running(attempt: int) -> str:
 def say_saving(why: str, grace: float) -> str:
     end = "step aside" if why == ASIDE else f"end ({why})"
     return f"asked to save and {end}, at most {human_duration(grace)}"
+
+
+def say_noticed(warning: str, why: str) -> str:
+    return f"{warning}: {why}"
+
+
+def say_standing(phase: ParkedInPlace) -> str:
+    """Whether the state is safe is what a person wants to know of it."""
+    what = "saved" if phase.saved else "not saved: there was no time, or the storage refused it"
+    return f"stands still at step {phase.step}, {what}; goes on when the notice is withdrawn"
+
+
+def say_going_on(attempt: int) -> str:
+    return f"attempt {attempt} goes on: the notice stands no more"
 
 
 def say_waiting(record: JobRecord, delay: float, used: int, limit: int) -> str:

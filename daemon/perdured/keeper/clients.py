@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import os
 import socket
-import struct
-from collections.abc import Callable, Collection
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
 from perdured.contract import messages
 
 from . import talk
+from .client import Client, read_peer
 from .log import log, log_failure
 from .loop import READ, WRITE, Loop, read_clock
 
@@ -32,56 +32,6 @@ ACCEPT_PAUSE = 1.0
 _READ_SIZE = 64 * 1024
 _MOST_READS = 64
 """More than a socket's buffer holds; a client that goes on talking does not hold up the end of the attempt."""
-_CREDENTIALS = "3i"
-
-
-class Peer(NamedTuple):
-    pid: int
-    uid: int
-    gid: int
-
-
-def read_peer(connection: socket.socket) -> Peer:
-    """Who is at the other end of a unix socket, by the kernel's word."""
-    size = struct.calcsize(_CREDENTIALS)
-    return Peer(*struct.unpack(_CREDENTIALS, connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)))
-
-
-class Client:
-    def __init__(self, connection: socket.socket) -> None:
-        self.connection = connection
-        self.fd = connection.fileno()
-        self.hello: talk.Hello | None = None
-        self.incoming = bytearray()
-        self.outgoing = bytearray()
-        self.wants_status = False
-        self.save: dict[str, object] | None = None
-        """What it is to be told of a save that is wanted."""
-        self._descriptor: int | None = None
-
-    def hold(self, descriptors: Collection[int]) -> None:
-        """One at a time: what the client sent beside its words, until a message asks for it."""
-        for descriptor in descriptors:
-            self.drop_descriptor()
-            self._descriptor = descriptor
-
-    def take_descriptor(self) -> int:
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is None:
-            raise ValueError("there is no descriptor with it")
-        return descriptor
-
-    def drop_descriptor(self) -> None:
-        if self._descriptor is not None:
-            os.close(self.take_descriptor())
-
-    def take_lines(self) -> list[bytes]:
-        """The whole lines that have come; ValueError when one grows beyond all bounds."""
-        *lines, rest = self.incoming.split(b"\n")
-        if max(map(len, (*lines, rest))) > messages.MAX_LINE:
-            raise ValueError("line too long")
-        self.incoming = rest
-        return [bytes(line) for line in lines]
 
 
 class Audience(Protocol):
@@ -103,6 +53,7 @@ class Clients:
         self._clients: dict[int, Client] = {}
         self._epoch = 0
         self._owed_save: dict[str, object] | None = None
+        self._standing_order: dict[str, object] | None = None
         self._pushed_at = 0.0
         listener.setblocking(False)
         loop.watch(listener.fileno(), READ, self._accept_all)
@@ -115,12 +66,42 @@ class Clients:
         elif not self._loop.is_waiting("push"):
             self._loop.call_at("push", due, self._push)
 
-    def ask_save(self, deadline: float | None) -> None:
+    def pass_on(self, order: dict[str, object]) -> None:
+        """What a daemon asks of the job. Raises ValueError."""
+        deadline = talk.parse_deadline(order, read_clock())
+        match order["type"]:
+            case messages.SAVE:
+                self._ask_save(deadline)
+            case messages.PARK:
+                self._park(deadline)
+            case messages.GO_ON:
+                self._go_on()
+        self.push_status(at_once=True)
+
+    def _ask_save(self, deadline: float | None) -> None:
         """Asks the job for a checkpoint; when none of its processes is connected, the first that comes."""
         jobs = [client for client in self._clients.values() if _has_role(client, messages.ROLE_JOB)]
-        self._owed_save = None if jobs else talk.make_save(deadline)
+        self._owed_save = None if jobs else talk.make_order(messages.SAVE, deadline)
         for client in jobs:
-            client.save = talk.make_save(deadline)
+            client.save = talk.make_order(messages.SAVE, deadline)
+            self._guard(client, self._write)
+
+    def _park(self, deadline: float | None) -> None:
+        """Asks the job to save and to stand still: whoever is connected, and whoever comes, until it may go on."""
+        self._standing_order = talk.make_order(messages.PARK, deadline)
+        self._tell_jobs(self._standing_order)
+
+    def _go_on(self) -> None:
+        self._standing_order = None
+        self._tell_jobs(talk.make_order(messages.GO_ON, None))
+
+    @property
+    def is_asked_to_park(self) -> bool:
+        return self._standing_order is not None
+
+    def _tell_jobs(self, order: dict[str, object]) -> None:
+        for client in [client for client in self._clients.values() if _has_role(client, messages.ROLE_JOB)]:
+            client.order = order
             self._guard(client, self._write)
 
     def tell(self, client: int, message: dict[str, object]) -> None:
@@ -245,7 +226,8 @@ class Clients:
             # From here on an older daemon, one that hung while another took over, can look but not act.
             self._epoch = max(self._epoch, hello.epoch)
             client.wants_status = True
-        elif self._owed_save is not None:
+        else:
+            client.order = self._standing_order
             client.save, self._owed_save = self._owed_save, None
         self._write(client)
 
@@ -269,13 +251,15 @@ class Clients:
                 client.outgoing += self._audience.describe()
             if client.save is not None:
                 client.outgoing += talk.format_message(client.save)
-            client.wants_status, client.save = False, None
+            if client.order is not None:
+                client.outgoing += talk.format_message(client.order)
+            client.wants_status, client.save, client.order = False, None, None
         try:
             sent = client.connection.send(client.outgoing) if client.outgoing else 0
         except BlockingIOError:
             sent = 0
         del client.outgoing[:sent]
-        is_unfinished = bool(client.outgoing or client.wants_status or client.save)
+        is_unfinished = bool(client.outgoing or client.wants_status or client.save or client.order)
         self._loop.rewatch(client.fd, READ | WRITE if is_unfinished else READ)
 
     def _drop(self, client: Client, why: str = "") -> None:

@@ -124,8 +124,8 @@ class Keeper:
             self._check_drained()
 
     def hear_daemon(self, message: dict[str, object]) -> None:
-        if message["type"] == messages.SAVE:
-            self._clients.ask_save(talk.parse_deadline(message, read_clock()))
+        if message["type"] in messages.TO_THE_JOB:
+            self._clients.pass_on(message)
         elif message["type"] == messages.HANG and self._told.pulse is not None:
             self._clients.tell(self._told.pulse.client, {"type": messages.HANG})
         elif message["type"] == messages.STOP:
@@ -144,7 +144,8 @@ class Keeper:
         pid = self._clients.find_pid(told.stacks[0]) if told.stacks is not None else None
         now = time.monotonic()
         slept, run = read_clock() - now, self._attempt.run
-        return talk.format_status(talk.Situation(self.nonce, run, told, self._stop, self._exit, now, slept, pid))
+        seen = talk.Situation(self.nonce, run, told, self._stop, self._exit, now, slept, pid)
+        return talk.format_status(seen._replace(is_asked_to_park=self._clients.is_asked_to_park))
 
     def _on_signal(self, _: int) -> None:
         numbers = os.read(self._wakeup, 4096)

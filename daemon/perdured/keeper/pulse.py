@@ -52,6 +52,10 @@ def hear_pulse(pulse: Pulse | None, message: Mapping[str, object], client: int, 
             return _note(pulse, at)._replace(phase=messages.EVALUATION)
         case messages.SAVING:
             return _note(pulse, at)._replace(phase=messages.SAVING_PHASE)
+        case messages.PARKED:
+            return _park(pulse, at)
+        case messages.GOING_ON:
+            return pulse._replace(heard_at=max(at, pulse.heard_at), phase=_phase_of(pulse.steps))
         case messages.CHECKPOINT:
             return _note(pulse, at)._replace(phase=_phase_of(pulse.steps))
     return pulse
@@ -73,6 +77,13 @@ def describe_pulse(pulse: Pulse, now: float) -> dict[str, object]:
         "median": ordered[len(ordered) // 2] if ordered else None,
         "slowest": pulse.slowest.get(pulse.phase),
     }
+
+
+def _park(pulse: Pulse, at: float) -> Pulse:
+    """It came to a safe point; how long it stands there says nothing of its steps."""
+    if pulse.phase == messages.PARKED_PHASE:
+        return pulse._replace(heard_at=max(at, pulse.heard_at))
+    return _note(pulse, at)._replace(phase=messages.PARKED_PHASE)
 
 
 def take_time(message: Mapping[str, object], now: float) -> float:

@@ -24,6 +24,14 @@ _LONGEST_REASON = 1000
 _LARGEST_STEP = 2**63 - 1
 
 
+class Stand(NamedTuple):
+    """Where a client of the job stands still."""
+
+    client: int
+    step: int
+    is_saved: bool
+
+
 class Told(NamedTuple):
     """All that the job has told so far."""
 
@@ -43,6 +51,9 @@ class Told(NamedTuple):
     """None while no process of the job is there to tell."""
     stacks: tuple[int, int] | None = None
     """A process that writes its stacks on a signal: (client, signal)."""
+    can_park: int | None = None
+    """The client that stands still when it is asked to."""
+    parked: Stand | None = None
     tally: Tally = Tally()
     """What its time has gone into."""
 
@@ -101,9 +112,9 @@ def parse_deadline(message: Mapping[str, object], now: float) -> float | None:
     return now + before
 
 
-def make_save(deadline: float | None) -> dict[str, object]:
-    """To the job: a checkpoint is wanted."""
-    return {"type": messages.SAVE} | ({} if deadline is None else {"deadline": deadline})
+def make_order(kind: str, deadline: float | None) -> dict[str, object]:
+    """To the job: a checkpoint is wanted, or that it stands still, or goes on."""
+    return {"type": kind} | ({} if deadline is None else {"deadline": deadline})
 
 
 def hear_job(told: Told, message: Mapping[str, object], client: int, now: float) -> Told:
@@ -142,6 +153,18 @@ def _hear_news(told: Told, message: Mapping[str, object], client: int, now: floa
             if number not in range(signal.SIGRTMIN, signal.SIGRTMAX + 1):
                 raise ValueError("not a real-time signal")
             return told._replace(stacks=(client, number))
+    return _hear_of_parking(told, message, client)
+
+
+def _hear_of_parking(told: Told, message: Mapping[str, object], client: int) -> Told:
+    match message["type"]:
+        case messages.CAN_PARK:
+            return told._replace(can_park=client)
+        case messages.PARKED:
+            stand = Stand(client, _take_step(message, "step"), take(message, "saved", bool))
+            return told._replace(parked=stand, saving_by=None)
+        case messages.GOING_ON:
+            return told._replace(parked=None)
     return told
 
 
@@ -179,7 +202,12 @@ def forget_client(told: Told, client: int, now: float) -> Told:
     told = _end_saving(told, client, now)
     is_its_pulse = told.pulse is not None and told.pulse.client == client
     is_its_stacks = told.stacks is not None and told.stacks[0] == client
-    return told._replace(pulse=None if is_its_pulse else told.pulse, stacks=None if is_its_stacks else told.stacks)
+    return told._replace(
+        pulse=None if is_its_pulse else told.pulse,
+        stacks=None if is_its_stacks else told.stacks,
+        can_park=None if told.can_park == client else told.can_park,
+        parked=None if told.parked is not None and told.parked.client == client else told.parked,
+    )
 
 
 def decide_stop(current: StopRecord | None, asked: StopAsked, now: float, wall: float) -> StopRecord:
@@ -227,6 +255,7 @@ class Situation(NamedTuple):
     """Seconds that the machine has slept since it was started."""
     stacks_pid: int | None
     """The process that `told.stacks` is about."""
+    is_asked_to_park: bool = False
 
 
 def format_status(of: Situation) -> bytes:
@@ -254,5 +283,8 @@ def format_status(of: Situation) -> bytes:
             "unhealthy": unhealthy if told.unhealthy_since is not None else None,
             "stacks": stacks,
             "tally": describe_tally(told.tally, of.now, of.slept),
+            "can_park": told.can_park is not None,
+            "asked_to_park": of.is_asked_to_park,
+            "parked": {"step": told.parked.step, "saved": told.parked.is_saved} if told.parked is not None else None,
         }
     )

@@ -7,7 +7,7 @@ Each sign of the job ends the interval since the one before, which goes to what 
 |---|---|
 | untold | the first word of a program that tells its steps; of another one this is all but its saves |
 | loading | the first step |
-| saving | the checkpoint is told, or the next step |
+| saving | the checkpoint is told, or the next step; to stand still for a notice is part of it |
 | training | the next save |
 
 What is still open when the process dies is left open: only the daemon knows whether that was a hang. Seconds are of
@@ -26,7 +26,7 @@ from .records import take_optional
 
 UNTOLD, LOADING, TRAINING, SAVING = "untold", "loading", "training", "saving"
 _SIGNS = (messages.PROGRESS, messages.PHASE, messages.STACKS, messages.SAVING, messages.CHECKPOINT)
-_OF_PHASE = {messages.STARTING: LOADING, messages.SAVING_PHASE: SAVING}
+_OF_PHASE = {messages.STARTING: LOADING, messages.SAVING_PHASE: SAVING, messages.PARKED_PHASE: SAVING}
 
 
 class Tally(NamedTuple):

@@ -26,12 +26,12 @@ from typing import NoReturn, TypeVar
 
 from perdured.contract import messages, sockets
 from perdured.contract.pacing import Pace, parse_pace
-from perdured.core.observation import Exit
+from perdured.core.observation import Exit, Stand
 from perdured.core.pulse import Pulse, Unhealthy
 from perdured.core.tally import Tally
 from perdured.errors import PerdureError
 from perdured.keeper import records, talk
-from perdured.keeper.clients import read_peer
+from perdured.keeper.client import read_peer
 from perdured.keeper.identity import open_process
 from perdured.keeper.records import RunRecord, Want, take, take_optional
 
@@ -43,7 +43,7 @@ HANDSHAKE_CEILING = 2.0
 _DEATH_CEILING = 1.0
 """Seconds to wait for a keeper that has hung up to be gone: only then its lock is surely free."""
 _LINE_LIMIT = 1 << 20
-V = TypeVar("V", Pulse, Unhealthy, Tally)
+V = TypeVar("V", Pulse, Unhealthy, Tally, Stand)
 
 
 class NotOurs(PerdureError):
@@ -77,6 +77,10 @@ class KeeperStatus:
     unhealthy: Unhealthy | None = None
     stacks: tuple[int, int] | None = None
     """A process that writes its stacks on a signal: (pid, signal)."""
+    can_park: bool = False
+    """It stands still when it is asked to."""
+    is_asked_to_park: bool = False
+    parked: Stand | None = None
     tally: Tally | None = None
 
 
@@ -143,6 +147,13 @@ class KeeperLink:
     def ask_hang(self) -> None:
         """A fire drill: the job is to make no more steps, until that is noticed."""
         self.send(type=messages.HANG)
+
+    def ask_to_park(self, before: float) -> None:
+        """Save within so many seconds, and stand still at the next safe point until `let_go_on`."""
+        self.send(type=messages.PARK, before=before)
+
+    def let_go_on(self) -> None:
+        self.send(type=messages.GO_ON)
 
     def ask_status(self) -> None:
         """The next status will have been made after this, and after all that the job has said by now."""
@@ -219,6 +230,9 @@ def parse_status(message: dict[str, object]) -> KeeperStatus:
         unhealthy=_parse(Unhealthy, message, "unhealthy"),
         stacks=(take(stacks, "pid", int), take(stacks, "signal", int)) if stacks is not None else None,
         tally=_parse(Tally, message, "tally"),
+        can_park=take_optional(message, "can_park", bool) or False,
+        is_asked_to_park=take_optional(message, "asked_to_park", bool) or False,
+        parked=_parse(Stand, message, "parked"),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 from perdured.clock import format_time
 from perdured.contract.checkpoint.layout import CheckpointName, format_name
+from perdured.contract.deadline import Span
 from perdured.core.uploads import Upload
 from perdured.views import CheckpointView, RemoteTroubleView, RemoteView
 
@@ -53,6 +54,13 @@ class Status:
     is_stale: bool = True
     """The disk has to be looked at again."""
     is_parting: bool = False
+    moving_since: float = 0.0
+    took: tuple[float, ...] = ()
+    """Seconds, of the last uploads."""
+
+    @property
+    def upload_span(self) -> Span | None:
+        return Span(min(self.took), max(self.took)) if self.took else None
 
     @property
     def is_busy(self) -> bool:

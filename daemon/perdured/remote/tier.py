@@ -18,6 +18,7 @@ import logging
 from collections.abc import Callable, Iterable
 
 from perdured.clock import Clock
+from perdured.contract.deadline import Span
 from perdured.core.events import Event
 from perdured.core.tiers import Look, RemoteTrouble, list_behind
 from perdured.core.units import human_size
@@ -32,6 +33,8 @@ from .status import Route, Status, describe_status
 
 Tell = Callable[[str, Iterable[Event]], None]
 _AFTER_ERROR = 5.0
+REMEMBERED = 8
+"""Uploads of one job, by which the next are judged."""
 _log = logging.getLogger("perdured")
 
 
@@ -64,6 +67,10 @@ class RemoteTier:
     def get_record(self, route: Route) -> RemoteRecord:
         """What the remote held when it was last seen."""
         return self._take_up(route).record
+
+    def find_upload_span(self, job: str) -> Span | None:
+        """What copying a checkpoint up has taken; None as long as none was."""
+        return self._known[job].upload_span if job in self._known else None
 
     def forget(self, job: str) -> None:
         self._known.pop(job, None)
@@ -168,6 +175,7 @@ class RemoteTier:
 
     async def _upload(self, status: Status, run: Run) -> None:
         status.upload, status.doing = note_turn(status.upload, self._clock()), "uploading"
+        status.moving_since = self._clock()
         before = status.upload.behind
         try:
             result = await run.perform()
@@ -207,6 +215,8 @@ class RemoteTier:
                 size = human_size(report.size)
                 text = f"step {report.step} {'was fetched from' if fetched else 'is in'} {route.url} ({size})"
                 kind = "fetched" if fetched else "uploaded"
+                if not fetched:
+                    _note_upload(status, self._clock())
                 self._tell(route.job, [Event(kind=kind, text=text, step=report.step)])
             case Note():
                 self._tell(route.job, [Event(kind="note", text=report.text)])
@@ -215,6 +225,11 @@ class RemoteTier:
         status.doing, status.moving, status.is_stale = None, None, True
         status.record = load_record(status.route.record, status.route.url) or status.record
         self._wake.set()
+
+
+def _note_upload(status: Status, now: float) -> None:
+    status.took = (*status.took, now - status.moving_since)[-REMEMBERED:]
+    status.moving_since = now
 
 
 def _as_trouble(failed: Failed) -> RemoteTrouble:

@@ -47,6 +47,16 @@ class StateDir(NamedTuple):
         return self.root / "groups.json"
 
     @property
+    def fence(self) -> Path:
+        """While the machine is about to be taken away: by which notices, and when it was last alive."""
+        return self.root / "fence.json"
+
+    @property
+    def windows(self) -> Path:
+        """How much of the time that notices promised was really there."""
+        return self.root / "windows.json"
+
+    @property
     def spool(self) -> Path:
         return self.root / "spool"
 

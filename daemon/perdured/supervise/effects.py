@@ -11,7 +11,7 @@ from functools import partial
 from typing import NamedTuple, TypeVar
 
 from perdured.clock import Clock
-from perdured.core.actions import Action, Clean, Dump, Forget, Launch, Look, Probe, Stop
+from perdured.core.actions import Action, Clean, Dump, Forget, GoOn, Launch, Look, Park, Probe, Save, Stop
 from perdured.core.ends.cause import Cause
 from perdured.core.ends.classify import STACKS_TITLE
 from perdured.core.events import Event
@@ -79,6 +79,8 @@ class Effects:
                 await self._look(job, action)
             case Dump():
                 await self._dump(job, action)
+            case Save() | Park() | GoOn():
+                _tell_keeper(job, action)
             case Stop():
                 self._stop(job, action)
             case Clean():
@@ -191,6 +193,19 @@ class Effects:
         shutil.rmtree(self._state.job(job.id), ignore_errors=True)
         self._registry.forget(job.id)
         job.is_forgotten = True
+
+
+def _tell_keeper(job: Job, action: Save | Park | GoOn) -> None:
+    """It is decided anew when there is a keeper again."""
+    if job.link is None:
+        return
+    match action:
+        case Save(before=before):
+            job.link.ask_save(before)
+        case Park(before=before):
+            job.link.ask_to_park(before)
+        case GoOn():
+            job.link.let_go_on()
 
 
 def _teller_of(job: Job) -> Teller | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from perdured.core.observation import CheckpointSeen, GroundSeen, Refused
 from perdured.core.pulse import Watch, WatchKind
-from perdured.core.record import JobRecord
+from perdured.core.record import UNDER_WAY, JobRecord
 from perdured.core.standby import StandbyWord
 from perdured.processes import NOTHING, Belongings, KeeperLink, KeeperStatus
 from perdured.state.paths import StateDir
@@ -63,7 +63,12 @@ class Job:
 
     @property
     def is_under_way(self) -> bool:
-        return self.record.phase.kind in ("starting", "running", "saving")
+        return self.record.phase.kind in UNDER_WAY
+
+    @property
+    def is_at_work(self) -> bool:
+        """Under way, and not standing still."""
+        return self.is_under_way and self.record.phase.kind != "parked_in_place"
 
     @property
     def is_asked_by_hand(self) -> bool:

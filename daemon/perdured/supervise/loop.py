@@ -23,7 +23,7 @@ from perdured.core.decide import Decision, decide
 from perdured.core.events import Event
 from perdured.core.observation import AttemptSeen, CheckpointSeen, Ended, Held, Lost, Observation, Vitals
 from perdured.core.queue.machine import Machine
-from perdured.core.record import JobRecord, Wish
+from perdured.core.record import HAS_STARTED, JobRecord, Wish
 from perdured.disks import Disks
 from perdured.errors import DiskSilent
 from perdured.processes import Keepers, KeeperStatus, KernelLog, NotOurs, Surveyor, connect_keeper, observe_attempt
@@ -35,6 +35,7 @@ from perdured.state.registry import Registry
 from .bringing import find_route
 from .effects import Effects, Reach
 from .evidence import add_evidence
+from .foresight import Foresight
 from .ground import Rivals
 from .intake import Intake
 from .job import Job
@@ -84,6 +85,7 @@ class Loop:
         self._scrubber = Scrubber(state, self.jobs, self.journal, clock, disks)
         self._scrubbing: asyncio.Task[None] | None = None
         self._surveyor = Surveyor()
+        self.foresight = Foresight(state, clock, self._wake_all)
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def begin_to_scrub(self) -> None:
@@ -104,6 +106,7 @@ class Loop:
                 task.cancel()
             _, pending = await asyncio.wait(pending, timeout=1.0)
         await self._standbys.close()
+        await self.foresight.close()
         await self.remote.close()
         for job in self.jobs.values():
             if job.link is not None:
@@ -112,7 +115,14 @@ class Loop:
         self._kernel_log.close()
 
     def observe(self, job: Job) -> Observation:
-        return observe(job, self._state).model_copy(update={"turn": self.queue.find_turn(job.id)})
+        seen = observe(job, self._state)
+        answer = self.foresight.find_answer(job, self.remote.find_upload_span(job.id))
+        told = {"answer": answer, "fence": self.foresight.find_fence(), "turn": self.queue.find_turn(job.id)}
+        return seen.model_copy(update=told)
+
+    def _wake_all(self) -> None:
+        for job in self.jobs.values():
+            job.wake.set()
 
     def wish(self, job: Job, wish: Wish, event: Event) -> None:
         """Records what a user asks for; durable when it returns."""
@@ -122,7 +132,7 @@ class Loop:
     def _find_rivals(self, job: Job) -> Rivals:
         """Of two that start at once the keepers' lock lets one through."""
         others = (other for other in self.jobs.values() if other is not job)
-        running = (other for other in others if other.record.phase.kind in ("running", "saving"))
+        running = (other for other in others if other.record.phase.kind in HAS_STARTED)
         return {f"job {other.id} ({other.record.name})": other.submission.checkpoint_dir for other in running}
 
     async def _tend(self, job: Job) -> None:
@@ -276,7 +286,8 @@ class Loop:
         """What the disk has is copied up, once an attempt has run: before that, the remote may be ahead."""
         route = find_route(job, self._state)
         if route is not None and any(attempt.pid is not None for attempt in job.record.attempts):
-            is_parting = job.record.is_resting or job.record.wish in ("stop", "park", "remove")
+            is_told_to = job.record.wish in ("stop", "park", "remove") or job.record.phase.kind == "parked_in_place"
+            is_parting = job.record.is_resting or is_told_to
             self.remote.look(route, is_parting=is_parting)
 
     def _tell_of_remote(self, job: str, events: Iterable[Event]) -> None:
@@ -291,7 +302,8 @@ class Loop:
 def _tell_apart(status: KeeperStatus) -> tuple[object, ...]:
     """What another decision may follow from."""
     phase = status.pulse.phase if status.pulse is not None else None
-    return (status.leader_pid, status.stop_reason, status.saving, phase, status.unhealthy)
+    parking = (status.can_park, status.is_asked_to_park, status.parked)
+    return (status.leader_pid, status.stop_reason, status.saving, phase, status.unhealthy, parking)
 
 
 def _find_newest(root: Path, suspects: Collection[str]) -> tuple[str, CheckpointSeen | None]:

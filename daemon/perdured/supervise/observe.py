@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from perdured.clock import format_time
+from perdured.clock import format_time, read_uptime
 from perdured.contract.checkpoint.store import Listed, list_checkpoints
 from perdured.contract.checkpoint.verify import verify_checkpoint
-from perdured.core.observation import Absent, AttemptSeen, CheckpointSeen, Ended, Held, Lost, Observation, Unverifiable
+from perdured.core.observation import (
+    Absent,
+    AttemptSeen,
+    CheckpointSeen,
+    Ended,
+    Held,
+    Lost,
+    Observation,
+    Unverifiable,
+    Vitals,
+)
 from perdured.keeper.records import load_run
 from perdured.processes import Resumed, find_stuck, observe_attempt, observe_resume
 from perdured.state.paths import StateDir
@@ -34,6 +44,7 @@ def observe(job: Job, state: StateDir) -> Observation:
         tally=job.status.tally if job.status is not None else None,
         ground=job.ground,
         standby=job.standby,
+        vitals=Vitals(pulse=job.status.pulse if job.status is not None else None, at=read_uptime()),
     )
 
 
@@ -65,6 +76,9 @@ def _observe_attempt(job: Job, state: StateDir) -> AttemptSeen:
             stop_reason=status.stop_reason,
             has_ended=status.exit is not None,
             stuck=_find_stuck(job, state) if status.exit is not None else None,
+            can_park=status.can_park,
+            is_asked_to_park=status.is_asked_to_park,
+            stand=status.parked,
         )
     seen = observe_attempt(job.attempt_dir(state))
     is_cleaned = isinstance(seen, Ended | Lost) and job.cleaned == job.number

@@ -72,3 +72,6 @@ def refuse_nonsense(record: JobRecord, wish: str) -> None:
         raise WrongState(f"Job {record.id} is done.", "It succeeded, so there is nothing to resume.", todo)
     if wish == "resume" and state in ("running", "starting", "saving", "queued") and record.wish == "run":
         raise WrongState(f"Job {record.id} is {state}.", "It needs no resuming.", f"perdure show {record.id}")
+    if wish == "resume" and state == "parked_in_place" and record.wish == "run":
+        why = "It goes on by itself when the notice is withdrawn."
+        raise WrongState(f"Job {record.id} stands still: its machine may be taken away.", why, "Withdraw the notice.")

@@ -39,7 +39,6 @@ from .bringing import find_route
 from .desk import Desk
 from .effects import make_job_id
 from .ground import Survey, survey_ground
-from .heeding import Heeding
 from .job import Job
 from .loop import Loop
 from .observe import describe_checkpoints
@@ -76,7 +75,6 @@ class Service:
         self._disks = Disks()
         self._loop = Loop(state, registry, clock, self._disks, machine, keepers)
         self.desk = Desk(state, self._loop.queue)
-        self._heeding = Heeding(self._loop.jobs, self._loop.journal, clock)
 
     async def start(self, *, resume_parked: bool = True) -> None:
         """Takes up every job that the registry knows. What was parked goes on: there is a daemon again."""
@@ -92,7 +90,6 @@ class Service:
 
     async def close(self) -> None:
         """Leaves the jobs to their keepers."""
-        self._heeding.close()
         await self._loop.close()
 
     async def submit_text(
@@ -190,12 +187,12 @@ class Service:
         return SavingView(**dict(self._describe(job)), plan=plan)
 
     def take_notices(self, standing: Sequence[Notice]) -> None:
-        """All that stand now; returns at once, and may be told the same again."""
-        self._heeding.heed(standing)
+        """Every notice that stands now; one that is not among them any more was withdrawn."""
+        self._loop.foresight.take(standing)
 
     def is_safe(self) -> bool:
         """Whether every job has saved what it could: the machine may go."""
-        return not any(job.is_under_way for job in self._loop.jobs.values())
+        return not any(job.is_at_work for job in self._loop.jobs.values())
 
     def hurry(self, ref: str) -> None:
         """The grace is over now: whatever of the attempt still lives is killed."""

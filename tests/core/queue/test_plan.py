@@ -13,7 +13,7 @@ from perdured.core.queue.amounts import NOTHING, UNLIMITED, Amounts
 from perdured.core.queue.demand import Demand, Dependency, Moment, Standing
 from perdured.core.queue.machine import ENDLESS, Machine
 from perdured.core.queue.plan import choose_places, make_plan
-from perdured.core.queue.turn import GO, Lacks, MakesRoom, Turn
+from perdured.core.queue.turn import GO, GroupFull, Lacks, MakesRoom, Turn
 from perdured.core.queue.words import say_obstacle
 
 NOW = 1000.0
@@ -341,8 +341,8 @@ def test_places_are_chosen_where_they_are_enough_and_none_that_is_not_needed(
 
 @given(queues, machines)
 def test_when_all_have_left_who_should_the_job_that_it_was_for_starts(queue: list[Demand], machine: Machine) -> None:
-    """And who stepped aside for it does not take its place back. Where a group was full, whoever leaves it may let one in
-    that ranks ahead."""
+    """And who stepped aside for it does not take its place back. Whoever leaves a full group may let one in that ranks
+    ahead."""
     turns = make_plan(queue, machine, NOW).turns
     successors = {turn.obstacle.successor.id for turn in turns.values() if isinstance(turn.obstacle, MakesRoom)}
     after = [

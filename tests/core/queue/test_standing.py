@@ -24,6 +24,7 @@ def test_every_phase_has_a_standing() -> None:
         "saving": "holds",
         "waiting": "ready",
         "parked": None,
+        "parked_in_place": "holds",
         "stopped": None,
         "succeeded": None,
         "failed": None,
