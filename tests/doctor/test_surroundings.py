@@ -44,9 +44,9 @@ def test_a_step_is_told_from_the_batch_script(step: str | None, is_step: bool, m
 
 
 def test_a_pod_is_known_by_what_kubernetes_puts_into_its_environment() -> None:
-    seen = observe_container({"KUBERNETES_SERVICE_HOST": "10.0.0.1"})
+    seen = observe_container({"KUBERNETES_SERVICE_HOST": "10.0.0.1", "PERDURE_NOTICES_GRACE": "90s"})
     assert seen is not None
-    assert seen.kind == "pod"
+    assert (seen.kind, seen.grace) == ("pod", 90.0)
     assert seen.first_process
 
 

@@ -3,7 +3,8 @@
     commands.py       asks other programs: scontrol, systemctl
     storage.py        tries a directory: writes, syncs, locks, renames, how fast
     machine.py        memory, clock, cgroups
-    surroundings.py   Slurm, systemd, a container, whose cloud
+    surroundings.py   Slurm, systemd, a container
+    hearing.py        how the sources of notices are
     subjects.py       the jobs and directories to look at
     examine.py        all of it, in order
 

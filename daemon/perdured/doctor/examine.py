@@ -16,6 +16,7 @@ from perdured.state.submission import Submission
 from perdured.wire import Health, Job
 
 from . import storage, surroundings
+from .hearing import Heard, ask_daemon, try_sources
 from .machine import observe_clock, observe_memory, observe_shared_memory, try_cgroup
 from .subjects import Checkpoints, Subject, list_subjects, measure_saves, observe_checkpoints
 
@@ -34,7 +35,7 @@ class Around(NamedTuple):
     slurm: slurm.SlurmSeen | None
     systemd: systemd.SystemdSeen | None
     container: containers.ContainerSeen | None
-    cloud: str | None
+    heard: Heard
 
 
 class Report(NamedTuple):
@@ -45,10 +46,11 @@ class Report(NamedTuple):
 
 
 def examine(asked: Asked) -> Report:
-    health, jobs = _ask_daemon(asked.socket)
+    health, jobs, told = _ask_daemon(asked.socket)
     subjects = [(subject, _look_into(subject)) for subject in list_subjects(jobs, asked.submission)]
     save = saves.find_largest(measure_saves(subjects))
-    around = _look_around(asked.environment, health)
+    tried = told if told is not None else try_sources(asked.environment, asked.state_dir)
+    around = _look_around(asked.environment, health, tried)
     heard = _list_sources(around)
     findings = [
         *sources.judge_sources(heard),
@@ -63,41 +65,35 @@ def examine(asked: Asked) -> Report:
     return Report(tuple(findings), tuple(heard), save)
 
 
-def _ask_daemon(socket: Path) -> tuple[Health | None, list[Job]]:
+def _ask_daemon(socket: Path) -> tuple[Health | None, list[Job], Heard | None]:
     client = Client(socket)
     try:
-        return client.health(), client.list_jobs()
+        return client.health(), client.list_jobs(), ask_daemon(client)
     except NoDaemon:
-        return None, []
+        return None, [], None
 
 
 def _look_into(subject: Subject) -> Checkpoints:
     return storage.with_patience(lambda: observe_checkpoints(subject.directory), Checkpoints())
 
 
-def _look_around(environment: Mapping[str, str], health: Health | None) -> Around:
+def _look_around(environment: Mapping[str, str], health: Health | None, heard: Heard) -> Around:
     return Around(
         surroundings.observe_slurm(environment),
         surroundings.observe_systemd(health["pid"] if health is not None else None),
         surroundings.observe_container(environment),
-        surroundings.observe_cloud(),
+        heard,
     )
 
 
 def _list_sources(around: Around) -> list[SourceSeen]:
-    """Those of this version. SIGTERM is always heard; what comes after it, the others say."""
-    clouds = [
-        SourceSeen(cloud, "blind", sources.USUAL[cloud], "This version does not ask it.", "Let it send SIGTERM.")
-        if cloud == around.cloud
-        else SourceSeen(cloud, "absent")
-        for cloud in sources.USUAL
-    ]
+    """SIGTERM is always heard; what comes after it, the others say."""
     return [
         SourceSeen("signal", "works", why="SIGTERM lets every job save, for as long as its grace is."),
-        *(clouds),
-        slurm.make_source(around.slurm),
+        *sources.make_clouds(around.heard),
+        sources.blind(slurm.make_source(around.slurm), around.heard.get("slurm")),
         containers.make_source(around.container),
-        systemd.make_source(around.systemd),
+        sources.blind(systemd.make_source(around.systemd), around.heard.get("systemd")),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Looks at what this machine is part of: a Slurm allocation, a systemd, a container, a cloud."""
+"""Looks at what this machine is part of: a Slurm allocation, a systemd, a container."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from perdured.config import override_notices
 from perdured.core.doctor.containers import ContainerSeen
 from perdured.core.doctor.slurm import SlurmSeen, make_slurm_seen, parse_fields
-from perdured.core.doctor.sources import find_cloud
 from perdured.core.doctor.systemd import SystemdSeen, find_unit, parse_delay, parse_span
+from perdured.notices.settings import NoticeSettings
 
 from .commands import ask
 
@@ -59,12 +60,9 @@ def observe_container(environment: Mapping[str, str]) -> ContainerSeen | None:
     marks = ("/.dockerenv", "/run/.containerenv")
     if not is_pod and not any(os.path.exists(mark) for mark in marks):
         return None
-    return ContainerSeen("pod" if is_pod else "container", _read(Path("/proc/1/comm")).strip() or "unknown")
-
-
-def observe_cloud() -> str | None:
-    places = (Path("/sys/class/dmi/id", name) for name in ("sys_vendor", "product_name"))
-    return find_cloud(*(_read(place) for place in places))
+    grace = override_notices(NoticeSettings(), environment).grace
+    first = _read(Path("/proc/1/comm")).strip() or "unknown"
+    return ContainerSeen("pod" if is_pod else "container", first, grace)
 
 
 def _ask_stop_timeout(unit: str) -> float | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from perdured.core.doctor.saves import SaveSeen, find_largest, judge_save, reckon_save
-from perdured.core.doctor.sources import SourceSeen, find_cloud, find_shortest, judge_sources
+from perdured.core.doctor.sources import SourceSeen, blind, find_shortest, judge_sources, make_clouds
+from perdured.core.notices.status import SourceStatus, State
 
 AWS = SourceSeen("aws", "works", 120.0)
 AZURE = SourceSeen("azure", "works", 30.0)
@@ -19,9 +20,9 @@ def test_a_save_is_held_against_the_shortest_warning(seconds: float, level: str)
 
 
 def test_only_sources_that_are_heard_count() -> None:
-    blind = SourceSeen("azure", "blind", 30.0, "why", "todo")
-    assert find_shortest([AWS, blind, SourceSeen("signal", "works")]) == AWS
-    assert judge_save(SaveSeen("gpt", None, 31.0), [AWS, blind]).level == "ok"
+    deaf = SourceSeen("azure", "blind", 30.0, "why", "todo")
+    assert find_shortest([AWS, deaf, SourceSeen("signal", "works")]) == AWS
+    assert judge_save(SaveSeen("gpt", None, 31.0), [AWS, deaf]).level == "ok"
 
 
 def test_where_nobody_says_how_much_warning_there_is_nothing_is_held_against_it() -> None:
@@ -53,15 +54,17 @@ def test_a_blind_source_is_a_problem_and_absent_ones_take_one_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("vendor", "product", "cloud"),
-    [
-        ("Amazon EC2\n", "g5.xlarge\n", "aws"),
-        ("Google", "Google Compute Engine", "gcp"),
-        ("Microsoft Corporation", "Virtual Machine", "azure"),
-        ("Microsoft Corporation", "Surface Laptop", None),
-        ("QEMU", "Standard PC", None),
-        ("", "", None),
-    ],
+    ("state", "status"), [("works", "works"), ("blind", "blind"), ("starting", "blind"), ("not_here", "absent")]
 )
-def test_whose_machine_it_is_stands_in_its_firmware(vendor: str, product: str, cloud: str | None) -> None:
-    assert find_cloud(vendor, product) == cloud
+def test_a_cloud_is_as_whoever_listens_to_it_says(state: State, status: str) -> None:
+    aws, *others = make_clouds({"aws": SourceStatus("aws", state, "no token")})
+    assert (aws.name, aws.status) == ("aws", status)
+    assert {other.status for other in others} == {"absent"}
+
+
+def test_a_source_that_would_give_time_and_is_not_heard_gives_none() -> None:
+    heard = SourceStatus("slurm", "blind", "the controller does not answer")
+    seen = blind(SourceSeen("slurm", "works", 30.0), heard)
+    assert (seen.status, seen.why) == ("blind", "The controller does not answer.")
+    assert find_shortest([seen]) is None
+    assert blind(SourceSeen("slurm", "absent"), heard).status == "absent"

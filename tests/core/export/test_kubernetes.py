@@ -52,7 +52,9 @@ def test_the_schema_does_find_what_is_wrong() -> None:
 
 
 def test_the_pod_has_the_grace_of_the_job_and_more() -> None:
-    assert find_pod(export())["terminationGracePeriodSeconds"] == 120
+    pod = find_pod(export())
+    assert pod["terminationGracePeriodSeconds"] == 120
+    assert pod["containers"][0]["env"] == [{"name": "PERDURE_NOTICES_GRACE", "value": "120s"}], "a pod is not told"
 
 
 def test_the_first_process_is_perdure_with_the_spec_that_was_given() -> None:

@@ -16,7 +16,7 @@ _USUAL = {"pod": 30.0, "container": 10.0}
 """Seconds: what Kubernetes gives, and what `docker stop` does, unless told otherwise."""
 _SHELLS = ("sh", "bash", "dash", "ash", "zsh", "busybox")
 _RAISE = {
-    "pod": "Set terminationGracePeriodSeconds, as `perdure export kubernetes` does.",
+    "pod": "Set terminationGracePeriodSeconds, and PERDURE_NOTICES_GRACE to it, as `perdure export kubernetes` does.",
     "container": "Stop it with `docker stop --time 120`, or run it with --stop-timeout 120.",
 }
 
@@ -33,7 +33,7 @@ def make_source(seen: ContainerSeen | None) -> SourceSeen:
     if seen is None or seen.kind != "pod":
         return SourceSeen("kubernetes", "absent")
     default = "Kubernetes' default; what this pod has is not told"
-    why = "terminationGracePeriodSeconds" if seen.grace is not None else default
+    why = "what PERDURE_NOTICES_GRACE says" if seen.grace is not None else default
     return SourceSeen("kubernetes", "works", _find_grace(seen), why)
 
 

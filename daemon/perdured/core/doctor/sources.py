@@ -6,9 +6,10 @@ best: Azure's 30 s are a ceiling that is often far from reached.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
+from perdured.core.notices.status import SourceStatus
 from perdured.core.units import human_duration
 
 from .finding import Finding
@@ -28,15 +29,26 @@ class SourceSeen(NamedTuple):
 
 USUAL = {"aws": 120.0, "gcp": 30.0, "azure": 30.0}
 
-_VENDORS = {"Amazon EC2": "aws", "Google": "gcp", "Microsoft Corporation": "azure"}
+_SEE = "docs/notices.md says what it needs; `perdure notices` shows it while a daemon runs."
 
 
-def find_cloud(vendor: str, product: str) -> str | None:
-    """Whose machine this is, by what its firmware says (/sys/class/dmi/id/sys_vendor, product_name)."""
-    cloud = _VENDORS.get(vendor.strip())
-    if cloud == "azure" and product.strip() != "Virtual Machine":
-        return None  # a tablet, or a server in somebody's cellar
-    return cloud
+def make_clouds(heard: Mapping[str, SourceStatus]) -> list[SourceSeen]:
+    """`heard`: how the sources are that could be tried, by their names."""
+    return [_make_cloud(name, seconds, heard.get(name)) for name, seconds in USUAL.items()]
+
+
+def _make_cloud(name: str, seconds: float, heard: SourceStatus | None) -> SourceSeen:
+    if heard is None or heard.state == "not_here":
+        return SourceSeen(name, "absent")
+    works = SourceSeen(name, "works", seconds, heard.why)
+    return works if heard.state == "works" else blind(works, heard)
+
+
+def blind(source: SourceSeen, heard: SourceStatus | None) -> SourceSeen:
+    """The source, unless whoever listens to it says that it hears nothing."""
+    if heard is None or heard.state not in ("blind", "starting") or source.status == "absent":
+        return source
+    return source._replace(status="blind", why=f"{heard.why[:1].upper()}{heard.why[1:]}.", todo=_SEE)
 
 
 def judge_sources(sources: Sequence[SourceSeen]) -> list[Finding]:

@@ -97,7 +97,7 @@ def _format_job(source: Source, name: str, wishes: KubernetesWishes) -> list[str
         "    spec:",
         "      restartPolicy: Never",
         f"      # The grace of the job ({grace:g} s), and {GRACE_MARGIN:g} s more.",
-        f"      terminationGracePeriodSeconds: {math.ceil(grace + GRACE_MARGIN)}",
+        f"      terminationGracePeriodSeconds: {_find_grace(source)}",
         "      # A new volume belongs to root; this is the group of the user in Perdure's own image.",
         "      securityContext:",
         f"        fsGroup: {_GROUP}",
@@ -106,6 +106,10 @@ def _format_job(source: Source, name: str, wishes: KubernetesWishes) -> list[str
         "      volumes:",
         *_format_volumes(name, wishes),
     ]
+
+
+def _find_grace(source: Source) -> int:
+    return math.ceil(source.spec.stop.grace + GRACE_MARGIN)
 
 
 def _format_rules() -> list[str]:
@@ -142,6 +146,10 @@ def _format_container(source: Source, wishes: KubernetesWishes) -> list[str]:
         "          # No shell in between: as process 1 it would keep SIGTERM for itself. So no preStop hook is needed.",
         f'          command: ["perdure", "run", {file}]',
         f"          workingDir: {format_string(wishes.workdir)}",
+        "          # A pod is not told its grace.",
+        "          env:",
+        "            - name: PERDURE_NOTICES_GRACE",
+        f'              value: "{_find_grace(source)}s"',
         *_format_resources(source),
         "          volumeMounts:",
         "            - name: spec",
