@@ -341,4 +341,4 @@ def test_an_empty_file_is_not_complete(path: Path) -> None:
 
 
 def test_the_version_is_in_the_file(registry: Registry, path: Path) -> None:
-    assert _ask(path, "PRAGMA user_version") == SCHEMA_VERSION == 1
+    assert _ask(path, "PRAGMA user_version") == SCHEMA_VERSION == 2

@@ -40,6 +40,7 @@ class Daemon:
         self.socket = root / "run" / "perdured.sock"
         self.process: subprocess.Popen[bytes] | None = None
         self.log = root / "perdured.log"
+        self.program: tuple[str, ...] = ("-m", "perdured")
         self.prefix: tuple[str, ...] = ()
         """What the daemon is started through, such as `unshare`."""
 
@@ -48,11 +49,13 @@ class Daemon:
         own = {"PERDURE_SOCKET_PATH": str(self.socket), "PERDURE_STATE_DIR": str(self.state), "NO_COLOR": "1"}
         return {**os.environ, **own}
 
-    def start(self, *arguments: str) -> None:
+    def start(self, *arguments: str, is_to_live: bool = True) -> None:
+        """Returns when it answers; at once, if it is not to live so long."""
         with self.log.open("ab") as log:
-            command = [*self.prefix, sys.executable, "-m", "perdured", *arguments]
+            command = [*self.prefix, sys.executable, *self.program, *arguments]
             self.process = subprocess.Popen(command, env=self.env, stderr=log, stdout=log)
-        wait_for(self._answers, "the daemon to answer")
+        if is_to_live:
+            wait_for(self._answers, "the daemon to answer")
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         assert self.process is not None

@@ -2,9 +2,9 @@
 job directories, and no checkpoint is known only here.
 
 WAL with synchronous=FULL, so a commit that returned survives a power cut. A newer version's schema is refused, not
-guessed at. A file that is no database any more, or whose rows make no sense, is set aside under a name of its own and
-never deleted. The schema's version is written last, when every job on the disk has been taken in: a registry without it
-is filled again.
+guessed at; an older one's is read, and is this version's from then on. A file that is no database any more, or whose
+rows make no sense, is set aside under a name of its own and never deleted. The schema's version is written last, when
+every job on the disk has been taken in: a registry without it is filled again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,12 @@ from perdured.errors import PerdureError
 
 from .submission import Submission
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Raised with every change after which an older version could not read what is written: a table, and also a phase or a
+cause that it does not know. What is only added to a record needs no new version: it is passed over.
+
+1: 0.1. 2: the same tables, with records that 0.1 does not understand as a whole.
+"""
 
 _log = logging.getLogger("perdured")
 
@@ -79,11 +84,16 @@ class Registry:
         if self._db.execute("PRAGMA quick_check").fetchone()[0] != "ok":
             raise sqlite3.DatabaseError("quick_check failed")
         self.load_jobs()
+        if 0 < self._read_version() < SCHEMA_VERSION:
+            self.mark_complete()  # from here on an older version must not touch it
 
     @property
     def is_complete(self) -> bool:
         """False for a new one, or an empty file, until every job that the disk knows has been taken in."""
-        return bool(self._db.execute("PRAGMA user_version").fetchone()[0])
+        return self._read_version() > 0
+
+    def _read_version(self) -> int:
+        return int(self._db.execute("PRAGMA user_version").fetchone()[0])
 
     def mark_complete(self) -> None:
         self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
