@@ -93,7 +93,7 @@ async def _serve(config: Config) -> int:
     with open_state(config.state_dir, clock) as (state, registry):
         listener = open_listening(config.socket)
         own_file = observe_socket_file(config.socket)
-        machine = Machine(observe_capacity(config.limits))
+        machine = Machine(observe_capacity(config.limits), gpus=config.limits.gpus or ())
         service = Service(state, registry, clock, machine, config.keepers)
         listening = Listening(config.notices, observe_surroundings(os.environ), state.root, clock)
         await service.start()

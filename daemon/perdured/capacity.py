@@ -16,6 +16,8 @@ class Limits(NamedTuple):
     cpus: int | None = None
     memory: int | None = None
     """Bytes."""
+    gpus: tuple[str, ...] | None = None
+    """UUIDs."""
 
 
 def observe_capacity(limits: Limits = Limits()) -> Amounts:  # noqa: B008 - a value

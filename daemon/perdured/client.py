@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode
 from .contract import exits
 from .contract.sockets import connect_unix
 from .errors import BadUsage, NoDaemon, NoSuchJob, PerdureError, TimedOut
-from .wire import Checkpoint, Event, Events, Failure, Group, Health, Job, Log, Notices, Saving, Submitted, Wish
+from .wire import Checkpoint, Event, Events, Failure, Gpu, Group, Health, Job, Log, Notices, Saving, Submitted, Wish
 
 ANSWER_WITHIN = 30.0
 """Seconds for one answer. A submit waits for several fsyncs, which a busy disk can stretch to seconds."""
@@ -67,6 +67,13 @@ class Client:
 
     def resume_group(self, group: str) -> Group:
         return cast(Group, self._call("POST", f"/v1/groups/{quote(group, safe='')}/resume"))
+
+    def list_gpus(self) -> list[Gpu]:
+        return cast("dict[str, list[Gpu]]", self._call("GET", "/v1/gpus"))["gpus"]
+
+    def clear_gpu(self, ref: str) -> Gpu:
+        """A UUID, or the beginning of one."""
+        return cast(Gpu, self._call("POST", f"/v1/gpus/{quote(ref, safe='')}/clear"))
 
     def show(self, ref: str) -> Job:
         return cast(Job, self._call("GET", _path_of(ref)))

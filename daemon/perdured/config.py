@@ -49,6 +49,9 @@ class _File(BaseModel):
     memory: Size | None = Field(None, description='a size such as "64GiB", for all jobs together')
     keepers: Keepers | None = Field(None, description='"children" or "units"')
     notices: NoticeSettings = Field(NoticeSettings(), description="a table")
+    gpus: tuple[str, ...] | None = Field(
+        None, description='a list of UUIDs such as ["GPU-0a1b…"] that jobs may be given'
+    )
 
 
 def load_config(given: argparse.Namespace) -> Config:
@@ -57,7 +60,7 @@ def load_config(given: argparse.Namespace) -> Config:
         state_dir=(given.state_dir or file.state_dir or default_state_dir()).absolute(),
         socket=(given.socket or file.socket or default_socket_path()).absolute(),
         on_stop=given.on_stop or file.on_stop or "auto",
-        limits=Limits(file.jobs, file.cpus, file.memory),
+        limits=Limits(file.jobs, file.cpus, file.memory, file.gpus),
         keepers=given.keepers or file.keepers or "children",
         notices=override_notices(file.notices, os.environ),
     )
@@ -76,7 +79,7 @@ def override_notices(settings: NoticeSettings, env: Mapping[str, str]) -> Notice
 
 
 def _load_file(path: Path) -> _File:
-    may = "state_dir, socket, on_stop (leave, park or auto), keepers (children or units), jobs, cpus, memory"
+    may = "state_dir, socket, on_stop (leave, park or auto), keepers (children or units), jobs, cpus, memory, gpus"
     todo = f"It may have {may}, and a table [notices]."
     try:
         return _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))

@@ -97,6 +97,17 @@ class Answer(TypedDict):
 class Resources(TypedDict):
     cpus: int
     memory: int | None
+    gpus: int
+
+
+class Gpu(TypedDict):
+    uuid: str
+    name: str | None
+    memory: int | None
+    state: str
+    job: str | None
+    why: str | None
+    since: str | None
 
 
 class Group(TypedDict):
@@ -112,6 +123,7 @@ class Queue(TypedDict):
     resources: Resources
     position: int | None
     behind: str | None
+    gpus: list[str]
 
 
 class Job(TypedDict):

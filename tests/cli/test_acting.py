@@ -12,6 +12,7 @@ import pytest
 from perdured.api.seam import Wish
 from perdured.cli.main import run_cli
 from perdured.cli.settings import Settings
+from perdured.queue_view import GpuView
 from perdured.views import JobView, NewestCheckpoint
 from support.fake_service import FakeService, Served, make_attempt, make_job, serving
 
@@ -178,13 +179,52 @@ def test_submit_prints_the_id_alone(
     assert (submission.env["MINE"], submission.env["B"]) == ("1", "2")
 
 
+def test_an_array_is_submitted_as_many_jobs_and_their_ids_are_printed(perdure: Perdure, served: Served) -> None:
+    status, out, err = perdure("submit", "--array", "3", "--priority", "2", "--at", "+2h", "--", "python", "train.py")
+    assert (status, out) == (0, "array000\narray001\narray002\n")
+    assert "perdure: 3 jobs" in err
+    assert [each.spec.priority for each in served.service.submitted] == [2, 2, 2]
+    assert all(each.spec.at is not None for each in served.service.submitted)
+
+
+def test_groups_are_listed_paused_and_resumed(perdure: Perdure, served: Served) -> None:
+    assert perdure("group")[1].split()[-4:] == ["sweep", "open", "2", "7"]
+    assert perdure("group", "pause", "sweep")[1].split()[-3:] == ["paused", "2", "7"]
+    assert served.service.is_paused
+    shown = json.loads(perdure("group", "resume", "sweep", "--json")[1])
+    assert shown["groups"] == [{"name": "sweep", "paused": False, "running": 2, "waiting": 7}]
+    assert perdure("group", "pause", "swap")[0] == 4
+    assert perdure("group", "pause")[0] == 2
+
+
+def test_gpus_are_listed_and_cleared_from_quarantine(perdure: Perdure, served: Served) -> None:
+    assert "pip install 'perdure[gpu]'" in perdure("gpus")[2]
+    broken = GpuView(
+        uuid="GPU-a1", name="H100", memory=80 << 30, state="quarantined", job=None, why="Xid 79", since=None
+    )
+    served.service.gpus = [broken]
+    assert perdure("gpus")[1].splitlines()[1].split() == [
+        "GPU-a1",
+        "H100",
+        "80",
+        "GiB",
+        "quarantined",
+        "-",
+        "Xid",
+        "79",
+    ]
+    assert perdure("gpus", "clear", "GPU-a")[1].splitlines()[1].split()[4] == "free"
+    assert perdure("gpus", "clear", "GPU-a")[0] != 0
+    assert perdure("gpus", "clear")[0] == 2
+
+
 def test_a_key_without_effect_is_told_at_submit(perdure: Perdure, tmp_path: Path) -> None:
     """Never silently ignored: whoever wrote it would rely on it."""
     spec = tmp_path / "job.toml"
-    spec.write_text('command = ["true"]\n[resources]\ngpus = 1\n')
+    spec.write_text('command = ["true"]\n[ranks]\nper_node = 2\n')
     status, out, err = perdure("submit", str(spec))
     assert (status, out) == (0, "job00001\n")
-    assert "perdure: without effect: resources.gpus: " in err
+    assert "perdure: without effect: ranks: " in err
     assert "without effect" not in perdure("submit", "--", "true")[2]
 
 

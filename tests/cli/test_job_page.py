@@ -155,7 +155,9 @@ def test_the_next_command_fits_the_state(state: str, first: str) -> None:
 
 @pytest.mark.parametrize("state", ["queued", "parked"])
 def test_who_waits_for_its_turn_is_told_how_to_see_who_is_ahead(state: str) -> None:
-    queue = QueueView(priority=0, group=None, resources=ResourcesView(cpus=2, memory=None), position=3, behind=None)
+    queue = QueueView(
+        priority=0, group=None, resources=ResourcesView(cpus=2, gpus=0, memory=None), position=3, behind=None, gpus=[]
+    )
     job = cast(Job, make_job(state=state, queue=queue).model_dump(mode="json", by_alias=True))
     assert suggest(job, "gpt")[0][0] == "perdure ps"
 

@@ -321,8 +321,6 @@ def test_a_spec_is_frozen() -> None:
 @pytest.mark.parametrize(
     ("text", "key"),
     [
-        ("[resources]\ngpus = 1", "resources.gpus"),
-        ('[resources]\nmemory = "1GiB"', "resources.memory"),
         ("[ranks]\nper_node = 2", "ranks"),
         ('[ranks]\nnodes = "2"', "ranks"),
         ('[notify]\nurls = ["https://ntfy.sh/x"]', "notify.urls"),

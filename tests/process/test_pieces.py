@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import perdured
 from perdured.keeper import talk
-from perdured.keeper.cgroup import parse_cgroups, read_oom_kills
+from perdured.keeper.cgroup import limit_memory, parse_cgroups, read_oom_kills
 from perdured.keeper.identity import Identity, parse_stat
 from perdured.keeper.loop import READ, Loop, read_clock
 from perdured.keeper.records import (
@@ -233,3 +233,10 @@ def test_a_step_beyond_64_bits_is_refused_as_nobody_could_read_its_record_again(
     with pytest.raises(ValueError, match="too large"):
         talk.hear_job(talk.Told(), message, 1, 5.0)
     assert talk.hear_job(talk.Told(), {**message, "step": 2**63 - 1}, 1, 5.0) != talk.Told()
+
+
+def test_memory_is_limited_where_the_leaf_has_the_controller_and_else_that_is_said(tmp_path: Path) -> None:
+    assert not limit_memory(str(tmp_path), 1 << 30)
+    (tmp_path / "memory.max").write_text("max")
+    assert limit_memory(str(tmp_path), 1 << 30)
+    assert (tmp_path / "memory.max").read_text().startswith(str(1 << 30))

@@ -417,7 +417,7 @@ def test_one_that_died_while_it_waited_leaves_an_attempt_that_starts_afresh(root
     async def start() -> bool:
         standby = await start_standby(make_standby_order(root, command))
         os.kill(find_waiting(root)[0], signal.SIGKILL)
-        return await start_keeper(make_attempt(root, 2, command), early=standby)
+        return (await start_keeper(make_attempt(root, 2, command), early=standby)).stood_by
 
     assert run(start()) is False
     assert take_outcome(root, 2).output == "ran\n"
@@ -429,7 +429,7 @@ def test_a_keeper_that_died_with_it_leaves_an_attempt_that_starts_afresh(root: P
     async def start() -> bool:
         standby = await start_standby(make_standby_order(root, command))
         os.kill(find_keeper(root), signal.SIGKILL)
-        return await start_keeper(make_attempt(root, 2, command), early=standby)
+        return (await start_keeper(make_attempt(root, 2, command), early=standby)).stood_by
 
     assert run(start()) is False
     assert take_outcome(root, 2).output == "ran\n"

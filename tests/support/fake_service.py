@@ -20,7 +20,7 @@ from perdured.core.planner import SavePlan, Tier
 from perdured.core.spec import list_unserved
 from perdured.errors import AmbiguousJob, NoSuchJob, WrongState
 from perdured.notices.views import NoticesView, describe_notices
-from perdured.queue_view import GroupView
+from perdured.queue_view import GpuView, GroupView
 from perdured.state.registry import StoredEvent
 from perdured.state.submission import Submission, parse_submission
 from perdured.views import (
@@ -159,6 +159,7 @@ class FakeService:
         """What a wish makes of a job, at once."""
         self.save_takes = 1.0
         """Seconds: with less time none is begun."""
+        self.gpus: list[GpuView] = []
         self.is_paused = False
         """The group `sweep`."""
         self.is_late = False
@@ -204,6 +205,16 @@ class FakeService:
 
     def resume_group(self, group: str) -> GroupView:
         return self._set_paused(group, is_paused=False)
+
+    async def list_gpus(self) -> list[GpuView]:
+        return self.gpus
+
+    def clear_gpu(self, ref: str) -> GpuView:
+        found = [gpu for gpu in self.gpus if gpu.uuid.startswith(ref) and gpu.state == "quarantined"]
+        if len(found) != 1:
+            raise WrongState(f"{ref!r} names no GPU in quarantine.", "None is.", "See all.")
+        self.gpus = [found[0].model_copy(update={"state": "free", "why": None, "since": None})]
+        return self.gpus[0]
 
     def _set_paused(self, group: str, *, is_paused: bool) -> GroupView:
         if group != "sweep":

@@ -51,7 +51,8 @@ async def start_by_standby(
 ) -> None:
     """Returns when the attempt runs."""
     standby = await start_standby(make_standby_order(root, command, *preload, **env))
-    assert await start_keeper(make_attempt(root, 2, [*command, *extra], **env), early=standby)
+    started = await start_keeper(make_attempt(root, 2, [*command, *extra], **env), early=standby)
+    assert started.stood_by
 
 
 def take_outcome(root: Path, number: int, ceiling: float = CEILING) -> Outcome:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from perdured.queue_view import GroupView
+from perdured.queue_view import GpuView, GroupView
 from perdured.views import SubmittedView
 
 from .jobs import SubmitRequest, read_workdir
@@ -22,6 +22,11 @@ class ArrayRequest(SubmitRequest):
 class SubmittedList(BaseModel):
     schema_: int = Field(1, serialization_alias="schema")
     jobs: list[SubmittedView]
+
+
+class GpuList(BaseModel):
+    schema_: int = Field(1, serialization_alias="schema")
+    gpus: list[GpuView]
 
 
 class GroupList(BaseModel):
@@ -49,3 +54,13 @@ async def pause_group(name: str, service: TheService) -> GroupView:
 @router.post("/v1/groups/{name}/resume", summary="Let its jobs go on, each when its turn comes")
 async def resume_group(name: str, service: TheService) -> GroupView:
     return service.desk.resume_group(name)
+
+
+@router.get("/v1/gpus", summary="The GPUs that are given to jobs, as the driver tells of them now, and who has them")
+async def list_gpus(service: TheService) -> GpuList:
+    return GpuList(schema_=1, gpus=await service.desk.list_gpus())
+
+
+@router.post("/v1/gpus/{uuid}/clear", summary="Give a GPU in quarantine to jobs again")
+async def clear_gpu(uuid: str, service: TheService) -> GpuView:
+    return service.desk.clear_gpu(uuid)

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Protocol, cast
 from fastapi import Depends, Request
 
 from perdured.notices.views import NoticesView
-from perdured.queue_view import GroupView
+from perdured.queue_view import GpuView, GroupView
 from perdured.state.registry import StoredEvent
 from perdured.views import CheckpointView, JobView, SavingView, SubmittedView
 
@@ -25,6 +25,10 @@ class Desk(Protocol):
     def pause_group(self, group: str) -> GroupView: ...
 
     def resume_group(self, group: str) -> GroupView: ...
+
+    async def list_gpus(self) -> list[GpuView]: ...
+
+    def clear_gpu(self, ref: str) -> GpuView: ...
 
 
 class Service(Protocol):

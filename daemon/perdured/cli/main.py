@@ -40,6 +40,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "restart": "Save, end and start a job again.",
         "checkpoint": "Save a checkpoint now and go on.",
         "rm": "Forget a job; its checkpoints stay.",
+        "gpus": "List the GPUs, and who has them; clear one from quarantine.",
         "group": "List groups of jobs; pause and resume them.",
     },
     "Checkpoints": {

@@ -18,6 +18,7 @@ _OPTIONS = (
     click.option("--priority", type=int, metavar="N", help="Of the jobs that wait the highest goes first [0]."),
     click.option("--cpus", "resources__cpus", type=int, metavar="N", help="Start when so many CPUs are free [0]."),
     click.option("--memory", "resources__memory", metavar="SIZE", help='Start when so much is free, such as "16GiB".'),
+    click.option("--gpus", "resources__gpus", type=int, metavar="N", help="Start when so many GPUs are free [0]."),
     click.option("--after", multiple=True, metavar="JOB", help="Start when that one has succeeded."),
     click.option("--group", metavar="NAME", help="Jobs that are limited, paused and resumed together."),
     click.option("--parallel", type=int, metavar="N", help="So many jobs of its group at once."),

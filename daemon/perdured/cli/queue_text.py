@@ -20,5 +20,6 @@ def say_queue(queue: Queue) -> str:
 def _say_resources(queue: Queue) -> str:
     wanted = queue["resources"]
     cpus = f"{wanted['cpus']} CPU{'' if wanted['cpus'] == 1 else 's'}" if wanted["cpus"] else ""
+    gpus = f"{wanted['gpus']} GPU{'' if wanted['gpus'] == 1 else 's'}" if wanted["gpus"] else ""
     memory = f"{human_size(wanted['memory'])} of memory" if wanted["memory"] is not None else ""
-    return ", ".join(part for part in (cpus, memory) if part)
+    return ", ".join(part for part in (gpus, cpus, memory) if part)

@@ -45,6 +45,9 @@ ATTEMPT_VARIABLES = (
     STANDBY,
 )
 
+# Not ours, and so not among the variables of an attempt: a job that asks for no GPUs has what its submitter had.
+VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
+
 SOCKET_PATH = "PERDURE_SOCKET_PATH"
 STATE_DIR = "PERDURE_STATE_DIR"
 NOTICES = "PERDURE_NOTICES_"

@@ -17,6 +17,8 @@ class Launch(Value):
     is_first: bool = False
     """No attempt of the job has run: a fresh start, where the spec asks for one, is still to be made."""
     skip: Skip | None = None
+    gpus: tuple[str, ...] = ()
+    """The UUIDs of those that it may use; empty where it was given none."""
 
 
 class Probe(Value):

@@ -119,6 +119,8 @@ class AttemptRecord(Value):
     end: End | None = None
     step: int | None = None
     """The last one that it reported."""
+    gpus: tuple[str, ...] = ()
+    """The UUIDs of those that it was given."""
     resumed_from_step: int | None = None
     resumed_from: str | None = None
     """The checkpoint's path."""

@@ -288,8 +288,6 @@ def list_unserved(spec: Spec) -> list[str]:
     """What the spec asks for and this version does not do yet, in words: said at submit, never silently dropped."""
     ranks = spec.ranks
     asked = {
-        "resources.gpus: GPUs are not assigned yet; set CUDA_VISIBLE_DEVICES in `env`": spec.resources.gpus,
-        "resources.memory: a job starts when it fits beside the others; nothing limits it yet": spec.resources.memory,
         'ranks: only one process is started; use command = ["torchrun", …]': (ranks.per_node, ranks.nodes) != (1, "1"),
         "notify.urls: no notifications are sent yet": spec.notify.urls,
     }

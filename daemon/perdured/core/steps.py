@@ -64,7 +64,7 @@ def then_launch(c: Context) -> Decision:
     phase = c.record.phase
     is_asked = c.record.wish == "restart" or (isinstance(phase, Queued) and not phase.goes_on)
     was_asked = last is not None and is_asked
-    record = _judge_anew(c).with_attempt(AttemptRecord(number=number))
+    record = _judge_anew(c).with_attempt(AttemptRecord(number=number, gpus=c.observation.turn.gpus))
     record = record.but(
         wish="run",
         phase=Starting(attempt=number, restart_reason=why),
@@ -87,8 +87,15 @@ def then_launch_again(c: Context) -> Decision:
 
 
 def _make_launch(record: JobRecord, attempt: int, why: str | None) -> Launch:
-    is_first = not record.has_run
-    return Launch(attempt=attempt, restart_reason=why, step_over=record.suspects, is_first=is_first, skip=record.skip)
+    last = record.last_attempt
+    return Launch(
+        attempt=attempt,
+        restart_reason=why,
+        step_over=record.suspects,
+        is_first=not record.has_run,
+        skip=record.skip,
+        gpus=last.gpus if last is not None else (),
+    )
 
 
 def then_queue(c: Context) -> Decision:

@@ -5,7 +5,8 @@ leaf, nothing of an attempt can hide, even after its keeper is gone. Where there
 make a child of our own cgroup, a kernel before 5.14) the keeper's subreaper does the work alone.
 
 The keeper itself stays outside the leaf: a job that eats all memory must not take its keeper with it. No controller is
-switched on: the leaf is for killing, not for limits.
+switched on by us: a unit of systemd that restarts with jobs inside could not take it back. Where somebody else has
+switched on that of memory, the leaf has a limit as well (`limit_memory`).
 
 `read_oom_kills` looks at the *memory* cgroup, v2 or v1, which a whole container may share: its count is evidence for
 why a leader got SIGKILL, not proof.
@@ -40,6 +41,15 @@ def make_leaf(name: str) -> str | None:
                 return leaf
             os.rmdir(leaf)
     return None
+
+
+def limit_memory(leaf: str, limit: int) -> bool:
+    """From now on its processes have at most so many bytes together; False where this machine does not let us."""
+    try:
+        _write(f"{leaf}/memory.max", str(limit))
+    except OSError:
+        return False
+    return True
 
 
 def join(leaf: str, pid: int) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from perdured import keeper
 from perdured.contract import durable, environment
@@ -58,6 +58,8 @@ class Order:
     """Seconds."""
     checkpoint_dir: str | None = None
     """Held by the keeper: no other attempt writes there meanwhile."""
+    memory: int | None = None
+    """Bytes that its processes may have together."""
     in_unit: bool = False
     """Its keeper is a unit of systemd instead of a child of ours."""
 
@@ -93,9 +95,15 @@ class Early(Protocol):
         ...
 
 
-async def start_keeper(order: Order, program: Path = PROGRAM, early: Early | None = None) -> bool:
-    """Starts the attempt. Returns when run.json is durable and the command runs, or exit.json says why it does not;
-    True when `early` was of use.
+class Started(NamedTuple):
+    stood_by: bool
+    """`early` was of use."""
+    is_limited: bool
+    """False where its memory was to be limited, and this machine does not let us."""
+
+
+async def start_keeper(order: Order, program: Path = PROGRAM, early: Early | None = None) -> Started:
+    """Starts the attempt. Returns when run.json is durable and the command runs, or exit.json says why it does not.
 
     Raises PerdureError or OSError, and then nothing was started. Cancelled before `go`, nothing is started either.
     """
@@ -103,14 +111,14 @@ async def start_keeper(order: Order, program: Path = PROGRAM, early: Early | Non
     await asyncio.to_thread(clear_earlier, order.directory)
     if early is not None:
         with contextlib.suppress(NotReady, OSError):  # what never said that it is ready has started nothing
-            await _start(order, early.nonce, early.unit, partial(_take_early, early))
-            return True
-    await _start(order, secrets.token_hex(16), order.unit, partial(_spawn, program))
-    return False
+            return Started(True, await _start(order, early.nonce, early.unit, partial(_take_early, early)))
+    return Started(False, await _start(order, secrets.token_hex(16), order.unit, partial(_spawn, program)))
 
 
-async def _start(order: Order, nonce: str, unit: Unit | None, open_channel: Callable[[Order], Awaitable[Ends]]) -> None:
+async def _start(order: Order, nonce: str, unit: Unit | None, open_channel: Callable[[Order], Awaitable[Ends]]) -> bool:
+    """Whether its memory is limited as ordered."""
     want = await asyncio.to_thread(_save_want, order, nonce, unit)
+    is_limited = order.memory is None or (want.cgroup is not None and cgroup.limit_memory(want.cgroup, order.memory))
     try:
         reader, writer = await open_channel(order)
         try:
@@ -125,6 +133,7 @@ async def _start(order: Order, nonce: str, unit: Unit | None, open_channel: Call
         if want.cgroup is not None:
             cgroup.remove(want.cgroup)
         raise
+    return is_limited
 
 
 async def _spawn(program: Path, order: Order) -> Ends:

@@ -57,6 +57,11 @@ class StateDir(NamedTuple):
         return self.root / "windows.json"
 
     @property
+    def gpus(self) -> Path:
+        """Which GPUs are in quarantine."""
+        return self.root / "gpus.json"
+
+    @property
     def spool(self) -> Path:
         return self.root / "spool"
 

@@ -11,11 +11,13 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
+from perdured.contract import environment
 from perdured.contract.pacing import Pace
 from perdured.core.ends.classify import classify_end
 from perdured.core.events import Event
 from perdured.core.observation import AttemptSeen, Ended, Lost
 from perdured.core.record import AttemptRecord, JobRecord, Starting, Wish
+from perdured.keeper.records import load_want
 from perdured.processes import observe_attempt, observe_resume
 
 from .beside import load_beside
@@ -57,9 +59,21 @@ def _read_job(directory: Path, now: float) -> tuple[Submission, JobRecord]:
         return submission, record
     last = numbers[-1]
     ended = (_describe(directory / "attempts" / str(number), seen[number]) for number in numbers[:-1])
-    attempts = (*ended, AttemptRecord(number=last))
+    newest = AttemptRecord(number=last, gpus=_find_gpus(directory / "attempts" / str(last), submission))
+    attempts = (*ended, newest)
     record = record.but(phase=Starting(attempt=last), attempts=attempts, wish=_wish_after(seen[last]))
     return submission, record.but(pace=_find_pace(seen[number] for number in reversed(numbers)))
+
+
+def _find_gpus(attempt: Path, submission: Submission) -> tuple[str, ...]:
+    """Those that it was given: it may run, and nobody else is to have them then."""
+    if not submission.spec.resources.gpus:
+        return ()
+    try:
+        given = load_want(attempt).env.get(environment.VISIBLE_GPUS, "")
+    except (OSError, ValueError):
+        return ()
+    return tuple(uuid for uuid in given.split(",") if uuid)
 
 
 def _find_pace(seen: Iterable[AttemptSeen]) -> Pace | None:

@@ -1,23 +1,35 @@
-"""The verbs on the queue as a whole: of groups."""
+"""The verbs on the queue as a whole: on groups, and on GPUs."""
 
 from __future__ import annotations
 
 from perdured.errors import NoSuchJob
-from perdured.queue_view import GroupView
+from perdured.queue_view import GpuView, GroupView
 from perdured.state.groups import load_paused, save_paused
 from perdured.state.paths import StateDir
 
+from .gpus import Gpus
 from .queue import Queue
 
 
 class Desk:
-    def __init__(self, state: StateDir, queue: Queue) -> None:
+    def __init__(self, state: StateDir, queue: Queue, gpus: Gpus) -> None:
         self._state = state
         self._queue = queue
+        self._gpus = gpus
 
     def take_up(self) -> None:
-        """What was paused still is."""
+        """What was paused still is, and what was in quarantine."""
         self._queue.change_machine(self._queue.machine._replace(paused=load_paused(self._state)))
+        self._gpus.take_up()
+
+    async def list_gpus(self) -> list[GpuView]:
+        """As the driver tells of them now."""
+        await self._gpus.look()
+        return self._gpus.list_gpus()
+
+    def clear_gpu(self, ref: str) -> GpuView:
+        """Gives a GPU in quarantine to jobs again. Raises WrongState where it is in none."""
+        return self._gpus.clear(ref)
 
     def list_groups(self) -> list[GroupView]:
         return [self._describe(group) for group in sorted(self._queue.list_groups())]

@@ -44,6 +44,8 @@ from .standbys import Standbys
 LOOK_AGAIN = 2.0
 """Seconds between looks whether there are file descriptors again."""
 
+UNLIMITED = "its memory is counted, and not limited: there is no cgroup with the memory controller for it here"
+
 _log = logging.getLogger("perdured")
 
 T = TypeVar("T")
@@ -102,7 +104,7 @@ class Effects:
             if isinstance(prepared.result, Refused):
                 job.refused = prepared.result
                 return
-            await self._start(job, self._order(job, launch, prepared.result))
+            await self._start(job, launch, self._order(job, launch, prepared.result))
         except DirectoryInUse as error:
             job.refused = Refused(why=error.why, permanent=False, cause=Cause.IN_USE)
         except NoUnit as error:
@@ -113,10 +115,13 @@ class Effects:
             where = f" ({error.filename})" if error.filename else ""
             job.refused = Refused(why=f"{error.strerror or error}{where}", permanent=False)
 
-    async def _start(self, job: Job, order: Order) -> None:
+    async def _start(self, job: Job, launch: Launch, order: Order) -> None:
         early = self._standbys.take(job)
         try:
-            if await start_keeper(order, early=early):
+            started = await start_keeper(order, early=early)
+            if not started.is_limited and launch.is_first:
+                self._tell(job, [Event(kind="note", text=UNLIMITED, attempt=order.attempt)])
+            if started.stood_by:
                 text = f"attempt {order.attempt} is the process that stood by"
                 self._tell(job, [Event(kind="note", text=text, attempt=order.attempt)])
         finally:
@@ -154,6 +159,7 @@ class Effects:
             grace=stop.grace,
             checkpoint_dir=str(job.submission.checkpoint_dir),
             in_unit=self._keepers == "units",
+            memory=job.submission.spec.resources.memory,
         )
 
     async def _look(self, job: Job, look: Look) -> None:

@@ -207,6 +207,7 @@ def _describe_start(job: Job, launch: Launch, choice: Choice | None) -> Ground:
         environment.CHECKPOINT_MEMORY: str(int(spec.checkpoint.memory)),
         environment.CHECKPOINT_PAST: _describe_past(job.record),
         environment.SKIP_BATCHES: str(skipped) if (skipped := _count_skipped(launch, choice)) else None,
+        environment.VISIBLE_GPUS: ",".join(launch.gpus) or None,
         environment.RESTART_REASON: launch.restart_reason,
         environment.RESUME_FROM: str(choice.chosen.path) if choice and choice.chosen else None,
         environment.RESUME_STEP: str(choice.chosen.step) if choice and choice.chosen else None,

@@ -36,6 +36,7 @@ from .bringing import find_route
 from .effects import Effects, Reach
 from .evidence import add_evidence
 from .foresight import Foresight
+from .gpus import Gpus
 from .ground import Rivals
 from .intake import Intake
 from .job import Job
@@ -71,6 +72,7 @@ class Loop:
     ) -> None:
         self.jobs: dict[str, Job] = {}
         self.queue = Queue(self.jobs, machine, clock)
+        self.gpus = Gpus(state, self.queue, clock)
         self.journal = Journal(registry, clock)
         self._state = state
         self._registry = registry
@@ -108,6 +110,7 @@ class Loop:
         await self._standbys.close()
         await self.foresight.close()
         await self.remote.close()
+        self.gpus.close()
         for job in self.jobs.values():
             if job.link is not None:
                 job.link.close()
@@ -193,7 +196,7 @@ class Loop:
             await self._effects.perform(job, action)
 
     def _save(self, job: Job, record: JobRecord, events: Iterable[Event]) -> None:
-        self.journal.save(record, events)
+        self.journal.save(record, [*events, *self.gpus.note_end(job.record, record)])
         self._save_rest(job, record)
         job.is_newest_stale |= record.suspects != job.record.suspects
         has_moved = record.phase.kind != job.record.phase.kind

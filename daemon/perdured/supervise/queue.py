@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterator, Mapping
 
 from perdured.clock import Clock
+from perdured.core.queue.amounts import Amounts
 from perdured.core.queue.demand import Demand
 from perdured.core.queue.machine import Machine
 from perdured.core.queue.plan import Plan, make_plan
@@ -71,6 +72,10 @@ class Queue:
     def list_members(self, group: str) -> list[Demand]:
         return [demand for demand in self._demands.values() if demand.group == group]
 
+    def list_holders(self) -> list[Demand]:
+        """Those that have a place."""
+        return [demand for demand in self._demands.values() if demand.has_place]
+
     def list_groups(self) -> set[str]:
         return {demand.group for demand in self._demands.values() if demand.group is not None} | self.machine.paused
 
@@ -82,12 +87,16 @@ class Queue:
 
     def refuse_too_large(self, spec: Spec) -> None:
         """Raises BadUsage for what could never start here."""
-        asks, has = ask_of(spec), self.machine.has
+        asks, has = ask_of(spec), self._find_most()
         kinds = has.list_lacking(asks)
         if kinds:
             why = f"It {say_obstacle(TooLarge(asks, has, kinds))}."
             todo = "Ask for less in [resources]; the config of perdured says how much it may give."
             raise BadUsage("The job was not accepted: it would never start.", why, todo)
+
+    def _find_most(self) -> Amounts:
+        """All that there is, GPUs in quarantine included: those may come back."""
+        return self.machine._replace(quarantined=frozenset()).capacity
 
     def _read(self, job: Job) -> None:
         spec = job.submission.spec
@@ -114,7 +123,7 @@ class Queue:
         """Nothing that it waits for, or others could wait for, has to do with it."""
         if demand.group is not None or demand.unmet or demand.not_before is not None:
             return False
-        return all(not ask or has == math.inf for ask, has in zip(demand.asks, self.machine.has, strict=True))
+        return all(not ask or has == math.inf for ask, has in zip(demand.asks, self.machine.capacity, strict=True))
 
     def _change(self) -> None:
         self._plan = None

@@ -74,7 +74,7 @@ class Service:
         self._clock = clock
         self._disks = Disks()
         self._loop = Loop(state, registry, clock, self._disks, machine, keepers)
-        self.desk = Desk(state, self._loop.queue)
+        self.desk = Desk(state, self._loop.queue, self._loop.gpus)
 
     async def start(self, *, resume_parked: bool = True) -> None:
         """Takes up every job that the registry knows. What was parked goes on: there is a daemon again."""
@@ -121,6 +121,8 @@ class Service:
     async def _examine(self, submission: Submission) -> tuple[Submission, Survey]:
         """What it takes time to know, and its `after` as ids, which stay right whatever else gets that name."""
         refusals.refuse_lacking_library(submission)
+        await self._loop.gpus.wait_until_looked()
+        self._loop.gpus.refuse_lacking(submission.spec.resources.gpus)
         self._loop.queue.refuse_too_large(submission.spec)
         after = tuple(self._find(ref).id for ref in submission.spec.after)
         submission = replace(submission, spec=submission.spec.model_copy(update={"after": after}))

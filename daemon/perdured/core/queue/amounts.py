@@ -35,5 +35,4 @@ class Amounts(NamedTuple):
 
 
 NOTHING = Amounts()
-UNLIMITED = Amounts(math.inf, math.inf, math.inf, 0)
-"""GPUs are no number of places but devices: where none is known there is none."""
+UNLIMITED = Amounts(math.inf, math.inf, math.inf, math.inf)

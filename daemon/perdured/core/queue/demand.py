@@ -38,6 +38,8 @@ class Demand(NamedTuple):
     parallel: int | None = None
     """So many of its group at once, as far as this job is concerned."""
     not_before: Moment | None = None
+    gpus: tuple[str, ...] = ()
+    """Those that it has, or had last."""
     unmet: tuple[Dependency, ...] = ()
     """The jobs that it comes after, as far as they have not succeeded."""
 

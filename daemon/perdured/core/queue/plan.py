@@ -13,9 +13,11 @@
    for it. They have a claim again at once, with the rank that they had.
 6. A job between two attempts (its backoff) keeps its rank, and so, as a rule, its place. One that waits for storage
    (held) comes last and claims nothing.
-7. *Groups.* So many of a group at once as the job that would be one more allows, those counted that wait for room
+7. *GPUs* are given by their UUID: to a job that comes back those that it had, where they are free. One that is in
+   quarantine is given to nobody, and whoever has it keeps it until its attempt ends.
+8. *Groups.* So many of a group at once as the job that would be one more allows, those counted that wait for room
    ahead of it. Nobody steps aside for want of a place in a group. What runs of a group that is paused steps aside.
-8. Whose time has not come, or who comes after a job that has not succeeded, is not there yet: it claims nothing.
+9. Whose time has not come, or who comes after a job that has not succeeded, is not there yet: it claims nothing.
 
 Between priorities there is no such promise: as long as jobs of a higher priority keep coming, one of a lower waits.
 
@@ -55,19 +57,30 @@ class Plan(NamedTuple):
 
 
 def make_plan(demands: Iterable[Demand], machine: Machine, now: float) -> Plan:
-    order = sorted(demands, key=_rank)
+    usable = frozenset(machine.usable)
+    order = sorted((_count_what_it_has(each, machine, usable) for each in demands), key=_rank)
+    held = {gpu for demand in order if demand.has_place for gpu in demand.gpus}
     room = _Room(
         machine=machine,
+        has=machine.capacity,
         now=now,
         taken=_sum(demand.asks for demand in order if demand.has_place),
         leaving=[demand for demand in order if demand.has_place and not _stays(demand, machine)],
         holders=[demand for demand in reversed(order) if _stays(demand, machine)],
         in_group=Counter(demand.group for demand in order if demand.has_place),
+        gpus=[gpu for gpu in machine.usable if gpu not in held],
     )
     # Whoever takes a place ranks before the one who has it, so that this one's turn is found after.
     turns = {demand.id: room.find_turn(demand) for demand in order}
     later = (each.not_before.at for each in order if each.not_before is not None and each.not_before.at > now)
     return Plan(turns, min(later, default=None))
+
+
+def _count_what_it_has(demand: Demand, machine: Machine, usable: frozenset[str]) -> Demand:
+    """Of GPUs in quarantine, and of those that are not there any more, nobody has to do without."""
+    if not demand.has_place or machine.gpus is None:
+        return demand
+    return demand._replace(asks=demand.asks._replace(gpus=len(usable.intersection(demand.gpus))))
 
 
 def _stays(demand: Demand, machine: Machine) -> bool:
@@ -90,6 +103,7 @@ class _Room:
     """What is left while the jobs are gone through in their order."""
 
     machine: Machine
+    has: Amounts
     now: float
     taken: Amounts
     """By those who have a place, and those who are told to go."""
@@ -99,6 +113,8 @@ class _Room:
     """The others that have a place: the first to step aside first."""
     in_group: Counter[str | None]
     """How many of each group have a place, or wait for nothing but room."""
+    gpus: list[str]
+    """Those that nobody has."""
     claimed: Amounts = NOTHING
     claimants: list[Demand] = field(default_factory=list)
     successors: dict[str, Demand] = field(default_factory=dict)
@@ -109,7 +125,7 @@ class _Room:
         if not demand.has_place:
             obstacle = self._find_obstacle(demand)
             self.waiting += obstacle is not None
-            return GO if obstacle is None else Turn("wait", obstacle, self.waiting)
+            return self._start(demand) if obstacle is None else Turn("wait", obstacle, self.waiting)
         if demand.group in self.machine.paused:
             return Turn("aside", GroupPaused(demand.group or ""))
         successor = self.successors.get(demand.id)
@@ -125,12 +141,18 @@ class _Room:
         absence = self._find_absence(demand)
         if absence is not None:
             return absence
-        unclaimed = self.machine.has.minus(self.taken).minus(self.claimed)
-        if unclaimed.has_room_for(demand.asks):
-            self.taken = self.taken.plus(demand.asks)
-            self.in_group[demand.group] += 1
-            return None
-        return self._let_wait(demand, unclaimed)
+        unclaimed = self.has.minus(self.taken).minus(self.claimed)
+        return None if unclaimed.has_room_for(demand.asks) else self._let_wait(demand, unclaimed)
+
+    def _start(self, demand: Demand) -> Turn:
+        self.taken = self.taken.plus(demand.asks)
+        self.in_group[demand.group] += 1
+        if self.machine.gpus is None or not demand.asks.gpus:
+            return GO
+        own_first = sorted(self.gpus, key=lambda gpu: gpu not in demand.gpus)
+        given = set(own_first[: int(demand.asks.gpus)])
+        self.gpus = [gpu for gpu in self.gpus if gpu not in given]
+        return Turn("go", gpus=tuple(gpu for gpu in self.machine.usable if gpu in given))
 
     def _find_absence(self, demand: Demand) -> Obstacle | None:
         """Why it does not even wait for room."""
@@ -142,12 +164,13 @@ class _Room:
             return GroupPaused(demand.group)
         if demand.group is not None and demand.parallel is not None and self.in_group[demand.group] >= demand.parallel:
             return GroupFull(demand.group, demand.parallel)
-        kinds = self.machine.has.list_lacking(demand.asks)
-        return TooLarge(demand.asks, self.machine.has, kinds) if kinds else None
+        kinds = self.has.list_lacking(demand.asks)
+        quarantined = len(self.machine.quarantined.intersection(self.machine.gpus or ()))
+        return TooLarge(demand.asks, self.has, kinds, quarantined) if kinds else None
 
     def _let_wait(self, demand: Demand, unclaimed: Amounts) -> Lacks:
         kinds = unclaimed.list_lacking(demand.asks)
-        lacks = Lacks(demand.asks, self.machine.has.minus(self.taken), kinds, self._find_ahead(kinds))
+        lacks = Lacks(demand.asks, self.has.minus(self.taken), kinds, self._find_ahead(kinds))
         if demand.standing == "held":
             return lacks
         leaving = self._make_room(demand, unclaimed)

@@ -17,7 +17,7 @@ _LEAVING = ("stop", "park", "remove")
 
 def ask_of(spec: Spec) -> Amounts:
     wanted = spec.resources
-    return Amounts(1, wanted.cpus, wanted.memory or 0)
+    return Amounts(1, wanted.cpus, wanted.memory or 0, wanted.gpus)
 
 
 def read_demand(spec: Spec, record: JobRecord, known: Mapping[str, JobRecord]) -> Demand | None:
@@ -35,6 +35,7 @@ def read_demand(spec: Spec, record: JobRecord, known: Mapping[str, JobRecord]) -
         group=spec.group or (record.name if spec.parallel is not None else None),
         parallel=spec.parallel,
         not_before=Moment(spec.at.timestamp(), spec.at.isoformat(" ", "seconds")) if spec.at is not None else None,
+        gpus=record.last_attempt.gpus if record.last_attempt is not None else (),
         unmet=tuple(_list_unmet(spec.after, known)),
     )
 

@@ -29,6 +29,8 @@ class TooLarge(NamedTuple):
     asks: Amounts
     has: Amounts
     kinds: tuple[str, ...]
+    quarantined: int = 0
+    """GPUs that might be used otherwise."""
 
 
 class MakesRoom(NamedTuple):
@@ -67,6 +69,8 @@ class Turn(NamedTuple):
     obstacle: Obstacle | None = None
     position: int | None = None
     """Among those who wait, from 1 on."""
+    gpus: tuple[str, ...] = ()
+    """The UUIDs of those that it is given."""
 
 
 GO = Turn("go")

@@ -22,8 +22,8 @@ def say_obstacle(obstacle: Obstacle) -> str:
     match obstacle:
         case Lacks():
             return _say_lack(obstacle)
-        case TooLarge(asks, has, kinds):
-            return f"needs {_say(asks, kinds)}, and there is no more than {_say(has, kinds)} for all jobs together"
+        case TooLarge():
+            return _say_too_large(obstacle)
         case MakesRoom(successor):
             return f"job {successor.ref}, of priority {successor.priority}, needs its place"
         case GroupPaused(group):
@@ -35,6 +35,16 @@ def say_obstacle(obstacle: Obstacle) -> str:
             return f"comes after job {first.ref}, which {_say_state(first.state)}{more}"
         case NotBefore(moment):
             return f"not before {moment.said}"
+
+
+def _say_too_large(large: TooLarge) -> str:
+    more = ""
+    if large.quarantined and "gpus" in large.kinds:
+        more = (
+            f"; {large.quarantined} more {'is' if large.quarantined == 1 else 'are'} in quarantine, see `perdure gpus`"
+        )
+    has = _say(large.has, large.kinds)
+    return f"needs {_say(large.asks, large.kinds)}, and there is no more than {has} for all jobs together{more}"
 
 
 def _say_state(state: str) -> str:
