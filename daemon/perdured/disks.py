@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from .core.mounts import FileSystem, find_file_system, parse_mounts
 from .errors import DiskSilent
 
 PER_MOUNT = 16
@@ -95,14 +96,14 @@ class Disks:
 
 def find_mount(place: Path) -> str:
     """The mount point of a path, by its text."""
-    path = os.path.abspath(place)
+    found = observe_file_system(place)
+    return found.point if found is not None else "/"
+
+
+def observe_file_system(place: Path) -> FileSystem | None:
+    """The one that a path is on, by its text: the disk itself is not asked. None where the kernel tells none."""
     try:
-        lines = MOUNTS.read_bytes().splitlines()
+        text = os.fsdecode(MOUNTS.read_bytes())
     except OSError:
-        return "/"
-    points = (os.fsdecode(line.split()[4]).replace("\\040", " ") for line in lines)
-    return max((point for point in points if is_below(path, point)), key=len, default="/")
-
-
-def is_below(path: str, point: str) -> bool:
-    return path == point or path.startswith(point.rstrip("/") + "/")
+        return None
+    return find_file_system(parse_mounts(text), os.path.abspath(place))

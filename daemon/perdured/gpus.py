@@ -7,8 +7,10 @@ Parts of a GPU (MIG) are not looked for; the config can name them.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+T = TypeVar("T")
 
 
 class Gpu(NamedTuple):
@@ -22,13 +24,18 @@ class Gpu(NamedTuple):
 
 def observe_gpus() -> tuple[Gpu, ...] | None:
     """In the driver's order; None where there is no driver, or nothing to ask it with. Takes up to a second."""
+    return ask_driver(lambda nvml: tuple(_describe(nvml, number) for number in range(nvml.nvmlDeviceGetCount())))
+
+
+def ask_driver(question: Callable[[Any], T]) -> T | None:
+    """What `question` learns from the library; None where nothing can be learnt."""
     try:
         nvml: Any = importlib.import_module("pynvml")
         nvml.nvmlInit()
     except Exception:  # noqa: BLE001 - no driver, no library, another version of it: nothing is known
         return None
     try:
-        return tuple(_describe(nvml, number) for number in range(nvml.nvmlDeviceGetCount()))
+        return question(nvml)
     except Exception:  # noqa: BLE001 - the same
         return None
     finally:

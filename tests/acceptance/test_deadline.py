@@ -6,29 +6,13 @@ import json
 import sys
 
 from support.daemons import Daemon, wait_for
-
-SCRIPT = """
-import time
-import perdure
-
-class Counter:
-    value = 0
-    def state_dict(self): return {"value": self.value}
-    def load_state_dict(self, state): self.value = state["value"]
-
-counter = Counter()
-with perdure.Run(counter=counter, every="auto") as run:
-    while True:
-        counter.value += 1
-        run.report()
-        time.sleep(0.01)
-"""
+from support.endless import format_endless
 
 
 def test_what_fits_is_saved_what_does_not_is_not_begun_and_the_page_says_how_often_it_saves(daemon: Daemon) -> None:
     folder = daemon.root / "job"
     folder.mkdir()
-    (folder / "train.py").write_text(SCRIPT)
+    (folder / "train.py").write_text(format_endless("auto"))
     job = daemon.submit(folder, sys.executable, "train.py", extra="[checkpoint]\nmemory = false\n")
     daemon.wait_for_step(job, 3)
     saved = daemon.run("checkpoint", job, "--before", "30s", "--json")

@@ -13,23 +13,7 @@ import pytest
 
 from perdured.testing.metadata import FakeMetadata
 from support.daemons import BIN, Daemon, wait_for
-
-SCRIPT = """
-import time
-import perdure
-
-class Counter:
-    value = 0
-    def state_dict(self): return {"value": self.value}
-    def load_state_dict(self, state): self.value = state["value"]
-
-counter = Counter()
-with perdure.Run(counter=counter, every="1000000 steps") as run:
-    while True:
-        counter.value += 1
-        run.report()
-        time.sleep(0.01)
-"""
+from support.endless import format_endless
 
 
 @pytest.fixture
@@ -61,7 +45,7 @@ def say_source(daemon: Daemon, name: str) -> str:
 def start_job(daemon: Daemon) -> str:
     folder = daemon.root / "job"
     folder.mkdir()
-    (folder / "train.py").write_text(SCRIPT)
+    (folder / "train.py").write_text(format_endless("1000000 steps"))
     job = daemon.submit(folder, sys.executable, "train.py", extra="[checkpoint]\nmemory = false\n")
     daemon.wait_for_step(job, 3)
     return job
@@ -140,7 +124,7 @@ def test_perdure_run_listens_as_well(tmp_path: Path, fake: FakeMetadata, monkeyp
     """A pod and a step of Slurm have no daemon."""
     monkeypatch.setenv("PERDURE_NOTICES_CLOUD", "aws")
     monkeypatch.setenv("PERDURE_NOTICES_AWS_URL", fake.url)
-    (tmp_path / "train.py").write_text(SCRIPT)
+    (tmp_path / "train.py").write_text(format_endless("1000000 steps"))
     command = [str(BIN / "perdure"), "run", "--", sys.executable, "train.py"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as run:
         try:

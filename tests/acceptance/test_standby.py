@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from perdured.keeper import records
 from support.daemons import BIN, COUNTER, Daemon, wait_for
 from support.hashed_training import format_training
+from support.standbys import find_waiting
 
 pytestmark = pytest.mark.slow
 
@@ -50,21 +50,6 @@ def wait_until_ready(daemon: Daemon, job: str) -> dict[str, Any]:
     return wait_for(find, f"the standby of {job}", ceiling=90)
 
 
-def find_waiting(daemon: Daemon, job: str) -> list[int]:
-    try:
-        mark = f"PERDURE_ATTEMPT_NONCE={records.load_want(daemon.state / 'jobs' / job / 'standby').nonce}".encode()
-    except FileNotFoundError:
-        return []
-    return [int(path.name) for path in Path("/proc").glob("[0-9]*") if mark in _read_environment(path)]
-
-
-def _read_environment(path: Path) -> list[bytes]:
-    try:
-        return (path / "environ").read_bytes().split(b"\0")
-    except OSError:
-        return []
-
-
 def wait_for_attempt(daemon: Daemon, job: str, number: int) -> dict[str, Any]:
     def find() -> dict[str, Any] | None:
         shown = daemon.show(job)
@@ -86,7 +71,7 @@ def test_it_becomes_the_next_attempt_and_is_replaced(daemon: Daemon, submit: Cal
     job = submit()
     for number in (1, 2):
         shown = wait_until_ready(daemon, job)
-        [waiting] = find_waiting(daemon, job)
+        [waiting] = find_waiting(daemon.state / "jobs" / job)
         assert len(shown["attempts"]) == number
         os.kill(shown["attempts"][-1]["pid"], signal.SIGKILL)
         after = wait_for_attempt(daemon, job, number + 1)
@@ -102,7 +87,7 @@ def test_it_is_gone_when_its_job_rests(daemon: Daemon, submit: Callable[..., str
     wait_until_ready(daemon, job)
     assert daemon.run("stop", job).returncode == 0
     daemon.wait_for_state(job, "stopped")
-    wait_for(lambda: not find_waiting(daemon, job), "the standby to be gone")
+    wait_for(lambda: not find_waiting(daemon.state / "jobs" / job), "the standby to be gone")
     assert "the job is stopped" in daemon.show(job)["standby"]["why"]
 
 
@@ -112,12 +97,12 @@ def test_it_is_gone_with_its_daemon_and_the_next_daemon_makes_another(
 ) -> None:
     job = submit()
     wait_until_ready(daemon, job)
-    [before] = find_waiting(daemon, job)
+    [before] = find_waiting(daemon.state / "jobs" / job)
     daemon.kill(number)
-    wait_for(lambda: before not in find_waiting(daemon, job), "the standby to be gone")
+    wait_for(lambda: before not in find_waiting(daemon.state / "jobs" / job), "the standby to be gone")
     daemon.start()
     shown = wait_until_ready(daemon, job)
-    assert find_waiting(daemon, job) not in ([], [before])
+    assert find_waiting(daemon.state / "jobs" / job) not in ([], [before])
     assert len(shown["attempts"]) == 1
 
 
@@ -128,13 +113,13 @@ def test_a_person_sees_whether_it_stands_ready_and_why_not(daemon: Daemon, submi
     other = daemon.count(daemon.root / "other", "100000", "--pause", "0.05")
     daemon.wait_for_step(other, 1)
     wait_for(lambda: "nothing loaded of what standby.preload names" in daemon.run("show", other).stdout, "the reason")
-    assert not find_waiting(daemon, job) + find_waiting(daemon, other)
+    assert not find_waiting(daemon.state / "jobs" / job) + find_waiting(daemon.state / "jobs" / other)
 
 
 def test_one_that_cannot_be_leaves_the_job_as_it_would_be_without(daemon: Daemon, submit: Callable[..., str]) -> None:
     job = submit()
     shown = wait_until_ready(daemon, job)
-    [waiting] = find_waiting(daemon, job)
+    [waiting] = find_waiting(daemon.state / "jobs" / job)
     os.kill(waiting, signal.SIGKILL)
     os.kill(shown["attempts"][-1]["pid"], signal.SIGKILL)
     after = daemon.wait_for_step(job, shown["step"] + 10)
@@ -160,7 +145,7 @@ def test_torchrun_itself_can_stand_by_and_it_is_said_that_its_ranks_cannot(daemo
     job = daemon.submit(work, str(BIN / "torchrun"), "--standalone", "--nproc-per-node=1", "train.py")
     shown = wait_until_ready(daemon, job)
     assert "import as ever" in shown["standby"]["why"]
-    [waiting] = find_waiting(daemon, job)
+    [waiting] = find_waiting(daemon.state / "jobs" / job)
     os.kill(shown["attempts"][-1]["pid"], signal.SIGKILL)
     after = wait_for_attempt(daemon, job, 2)
     assert after["attempts"][-1]["pid"] == waiting

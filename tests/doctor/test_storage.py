@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from perdured import disks
 from perdured.core.doctor.file_systems import Probe
 from perdured.doctor import storage
 
@@ -33,7 +34,7 @@ def test_what_refuses_a_file_is_told_with_the_reason() -> None:
 def test_of_a_directory_that_is_not_there_yet_the_nearest_one_above_is_tried(tmp_path: Path) -> None:
     assert storage.find_existing(tmp_path / "a" / "b") == tmp_path
     assert storage.find_existing(tmp_path) == tmp_path
-    file_system = storage.observe_file_system(tmp_path / "a")
+    file_system = disks.observe_file_system(tmp_path / "a")
     assert file_system is not None
     assert str(tmp_path).startswith(file_system.point.rstrip("/"))
 
@@ -69,6 +70,6 @@ def test_the_trial_of_a_nearly_full_disk_leaves_its_room_as_it_was(full_disk: Pa
     before = storage.observe_room(full_disk)
     assert storage.measure_speed(full_disk) is None
     assert storage.observe_room(full_disk) == before
-    file_system = storage.observe_file_system(full_disk)
+    file_system = disks.observe_file_system(full_disk)
     assert file_system is not None
     assert file_system.kind == "tmpfs"

@@ -18,6 +18,7 @@ from perdured.processes import NoStandby, Standby, clear_standby, start_keeper, 
 from support.leftovers import MARK
 from support.processes import get_run, is_alive, run, wait_until
 from support.standbys import (
+    find_waiting,
     make_attempt,
     make_standby_order,
     python,
@@ -327,22 +328,6 @@ def test_a_command_that_can_have_none_says_so(root: Path, command: list[str]) ->
 
 
 # How it ends ------------------------------------------------------------------------------------------------------
-
-
-def find_waiting(root: Path) -> list[int]:
-    """The processes of the standby, by the nonce in their environment."""
-    try:
-        mark = f"PERDURE_ATTEMPT_NONCE={records.load_want(root / 'standby').nonce}".encode()
-    except FileNotFoundError:
-        return []
-    return [int(path.name) for path in Path("/proc").glob("[0-9]*") if mark in _read_environment(path)]
-
-
-def _read_environment(path: Path) -> list[bytes]:
-    try:
-        return (path / "environ").read_bytes().split(b"\0")
-    except OSError:
-        return []
 
 
 def find_keeper(root: Path) -> int:

@@ -76,3 +76,19 @@ def run_both(
 
 def python(*words: str) -> list[str]:
     return [sys.executable, *words]
+
+
+def find_waiting(root: Path) -> list[int]:
+    """The processes of the standby, by the nonce in their environment."""
+    try:
+        mark = f"PERDURE_ATTEMPT_NONCE={records.load_want(root / 'standby').nonce}".encode()
+    except FileNotFoundError:
+        return []
+    return [int(path.name) for path in Path("/proc").glob("[0-9]*") if mark in _read_environment(path)]
+
+
+def _read_environment(path: Path) -> list[bytes]:
+    try:
+        return (path / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return []

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from perdured import disks
 from perdured.client import Client
 from perdured.core.doctor import containers, file_systems, machine, saves, slurm, sources, systemd
 from perdured.core.doctor.finding import Finding
@@ -114,7 +115,7 @@ def _judge_storage(state_dir: Path, subjects: Sequence[tuple[Subject, Checkpoint
 
 
 def _judge_directory(role: str, directory: Path, found: Checkpoints, more: int) -> Iterator[Finding]:
-    place = file_systems.Place(role, str(directory), storage.observe_file_system(directory))
+    place = file_systems.Place(role, str(directory), disks.observe_file_system(directory))
     at = storage.with_patience(lambda: storage.find_existing(directory), None)
     tried = storage.with_patience(lambda: storage.probe(at), storage.SILENT) if at is not None else storage.SILENT
     yield file_systems.judge_place(place, tried)

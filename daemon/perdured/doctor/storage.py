@@ -15,8 +15,7 @@ from typing import TypeVar
 
 from perdured.clock import read_uptime
 from perdured.contract import durable
-from perdured.core.doctor.file_systems import FileSystem, Probe, Room, find_file_system, parse_mounts
-from perdured.disks import MOUNTS
+from perdured.core.doctor.file_systems import Probe, Room
 
 WITHIN = 10.0
 SILENT = Probe(error=f"It did not answer within {WITHIN:g} s: its server or its device may be away.")
@@ -41,14 +40,6 @@ def with_patience(look: Callable[[], T], otherwise: T) -> T:
 def find_existing(path: Path) -> Path:
     """The directory itself, or the nearest one above that is there."""
     return next((each for each in (path, *path.parents) if each.is_dir()), Path("/"))
-
-
-def observe_file_system(path: Path) -> FileSystem | None:
-    try:
-        text = MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError:
-        return None
-    return find_file_system(parse_mounts(text), os.path.abspath(path))
 
 
 def observe_room(directory: Path) -> Room:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from perdured import disks
 from perdured.contract.checkpoint.store import list_checkpoints
 from perdured.contract.checkpoint.verify import verify_checkpoint
 from perdured.core.doctor.saves import SaveSeen, reckon_save
@@ -76,7 +77,7 @@ def measure_saves(subjects: Sequence[tuple[Subject, Checkpoints]]) -> list[SaveS
 
 
 def _measure_once(directory: Path, speeds: dict[str, float | None]) -> float | None:
-    place = storage.observe_file_system(directory)
+    place = disks.observe_file_system(directory)
     key = place.point if place is not None else str(directory)
     if key not in speeds:
         at = storage.find_existing(directory)

@@ -11,7 +11,6 @@ GPUs are asked through nvidia-ml-py, where it is installed.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
 import threading
 from collections.abc import Callable, Collection, Iterator
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from perdured.clock import read_uptime
+from perdured.gpus import ask_driver
 from perdured.keeper.identity import ProcessSeen, observe_process
 
 TABLE_AGE = 5.0
@@ -142,17 +142,7 @@ def find_gpu_memory(pids: Collection[int]) -> str | None:
     """The memory of GPUs that these still hold by the driver's word, in words; None where there is none, or no NVML."""
     if not pids:
         return None
-    try:
-        nvml: Any = importlib.import_module("pynvml")
-        nvml.nvmlInit()
-    except Exception:  # noqa: BLE001 - no driver, no library, another version of it: nothing is known
-        return None
-    try:
-        return _find_gpu_memory(nvml, pids)
-    except Exception:  # noqa: BLE001 - the same
-        return None
-    finally:
-        nvml.nvmlShutdown()
+    return ask_driver(lambda nvml: _find_gpu_memory(nvml, pids))
 
 
 def _find_gpu_memory(nvml: Any, pids: Collection[int]) -> str | None:

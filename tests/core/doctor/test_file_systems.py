@@ -4,17 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from perdured.core.doctor.file_systems import (
-    LEAST_ROOM,
-    FileSystem,
-    Place,
-    Probe,
-    Room,
-    find_file_system,
-    judge_place,
-    judge_room,
-    parse_mounts,
-)
+from perdured.core.doctor.file_systems import LEAST_ROOM, Place, Probe, Room, judge_place, judge_room
+from perdured.core.mounts import FileSystem, find_file_system, parse_mounts
 
 MOUNTS = r"""
 21 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw,discard

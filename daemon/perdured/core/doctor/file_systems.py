@@ -4,10 +4,9 @@ trial on a quiet day cannot show: that it goes with the machine, or that its loc
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from typing import NamedTuple
 
+from perdured.core.mounts import FileSystem
 from perdured.core.units import human_size
 
 from .finding import Finding
@@ -20,13 +19,6 @@ _NETWORK = ("nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "lustre", "glusterfs", 
 _LOCKS_STAY_HERE = ("nolock", "local_lock=all", "local_lock=flock", "local_lock=posix", "localflock", "noflock")
 """Options of nfs(5) and of Lustre with which a lock is only seen on the machine that took it."""
 _BUCKETS = ("fuse.s3fs", "fuse.goofys", "fuse.gcsfuse", "fuse.mount-s3", "fuse.rclone", "fuse.blobfuse", "fuse.geesefs")
-
-
-class FileSystem(NamedTuple):
-    point: str
-    kind: str
-    options: frozenset[str] = frozenset()
-    """Of the mount and of the file system itself."""
 
 
 class Probe(NamedTuple):
@@ -55,18 +47,6 @@ class Place(NamedTuple):
     """ "checkpoints of gpt", "state"."""
     path: str
     file_system: FileSystem | None
-
-
-def parse_mounts(text: str) -> list[FileSystem]:
-    """The lines of /proc/self/mountinfo (proc_pid_mountinfo(5)), later mounts last."""
-    return [_parse_mount(line) for line in text.splitlines() if " - " in line]
-
-
-def find_file_system(mounts: Sequence[FileSystem], path: str) -> FileSystem | None:
-    """The one that holds an absolute path: of those mounted above it the deepest, of several there the last."""
-    above = [mount for mount in mounts if _is_below(path, mount.point)]
-    deepest = max((len(mount.point) for mount in above), default=0)
-    return next((mount for mount in reversed(above) if len(mount.point) == deepest), None)
 
 
 def judge_place(place: Place, probe: Probe) -> Finding:
@@ -135,19 +115,3 @@ def _judge_kind(check: str, where: str, kind: str) -> Finding:
         what = f"{where} is a network file system; locks and fsync work."
         return Finding("storage", check, "warning", what, why, todo)
     return Finding("storage", check, "ok", f"{where}: writes, syncs, locks and renames work.")
-
-
-def _parse_mount(line: str) -> FileSystem:
-    own, _, rest = line.partition(" - ")
-    fields, (kind, *others) = own.split(), rest.split()
-    options = {*fields[5].split(","), *(others[1].split(",") if len(others) > 1 else [])}
-    return FileSystem(_unescape(fields[4]), kind, frozenset(options))
-
-
-def _unescape(text: str) -> str:
-    """The kernel writes space, tab, newline and backslash as three octal digits."""
-    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
-
-
-def _is_below(path: str, point: str) -> bool:
-    return path == point or path.startswith(point.rstrip("/") + "/")
