@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("imports", "restart", "submit", "idle", "commit", "checkpoint", "restore", "hang", "remote", "queue")
+NAMES = ("imports", "restart", "submit", "idle", "commit", "checkpoint", "restore", "hang", "remote", "queued")
 
 
 def main(names: list[str]) -> int:

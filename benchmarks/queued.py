@@ -1,6 +1,6 @@
 """A thousand trivial jobs, queued behind one another and then drained: jobs per second, with so many places.
 
-    python benchmarks/queue.py [JOBS]
+    python benchmarks/queued.py [JOBS]
 
 Each job is `true`, with a checkpoint directory of its own: what is measured is what Perdure does around it, which is to
 find whose turn it is, to start a keeper, and to make every step of the job's life durable. Side by side with `xargs
