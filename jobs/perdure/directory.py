@@ -12,7 +12,7 @@ import errno
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ from perdured.contract.checkpoint import (
     CheckpointName,
     Choice,
     Facts,
+    Files,
     Manifest,
     Verdict,
     choose_checkpoint,
@@ -122,7 +123,7 @@ def is_first_attempt() -> bool:
 def commit(
     root: Path,
     step: int,
-    files: Mapping[str, Iterable[durable.Buffer]],
+    files: Files,
     facts: Facts,
     check: Callable[[], None] = lambda: None,
 ) -> Path:

@@ -31,7 +31,7 @@ from perdure.settings import Settings
 from perdure.state import STATE, TENSORS, Capture
 from perdured.contract import messages
 from perdured.contract.checkpoint.arena import SLOTS, Arena, Part, Snapshot, create_arena, measure_arena
-from perdured.contract.checkpoint.copier import round_up
+from perdured.contract.checkpoint.gather import round_up
 from perdured.contract.checkpoint.manifest import Facts
 
 SHARE = 100

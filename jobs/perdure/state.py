@@ -11,14 +11,14 @@ It is written as `state.json`, with the bytes of its tensors in `tensors.safeten
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 from perdure.codec import KIND, Encoder, Json, Place, format_json
 from perdure.errors import CannotSave, Misuse
 from perdure.rng import Snapshot, Tree, snapshot_to_tree
 from perdure.safetensors_file import Block, format_file
-from perdured.contract.durable import Buffer
+from perdured.contract.checkpoint import Files, Steady
 
 TENSORS = "tensors.safetensors"
 STATE = "state.json"
@@ -50,8 +50,9 @@ class Capture(NamedTuple):
     tree: dict[str, Json]
     blocks: Mapping[str, Block]
 
-    def files(self) -> dict[str, Iterable[Buffer]]:
-        return {TENSORS: format_file(self.blocks), STATE: [format_json(self.tree)]}
+    def files(self) -> Files:
+        """To be written while nothing else touches the tensors."""
+        return {TENSORS: Steady(format_file(self.blocks)), STATE: [format_json(self.tree)]}
 
     def section(self, name: str) -> dict[str, Json]:
         section = self.tree[name]

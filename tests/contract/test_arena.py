@@ -23,7 +23,7 @@ from perdured.contract.checkpoint.arena import (
     create_arena,
     measure_arena,
 )
-from perdured.contract.checkpoint.copier import BLOCK, round_up
+from perdured.contract.checkpoint.gather import BLOCK, round_up
 from support.seeds import make_random
 from support.stores import facts_of
 

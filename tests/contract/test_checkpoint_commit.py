@@ -19,7 +19,7 @@ from perdured.contract import durable
 from perdured.contract.checkpoint import Facts, choose_checkpoint, commit_checkpoint, list_checkpoints, retain
 from perdured.contract.checkpoint import claims as claims_module
 from perdured.contract.checkpoint.claims import claim_seq, find_highest_seq, release_claim, remove_claims_below
-from perdured.contract.checkpoint.copier import Image
+from perdured.contract.checkpoint.gather import Image
 from perdured.contract.checkpoint.sweep import sweep
 from perdured.contract.checkpoint.verify import verify_checkpoint
 from support.crashes import load_tree

@@ -10,7 +10,7 @@ import random
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -19,8 +19,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perdured.contract.checkpoint import copier
-from perdured.contract.checkpoint.copier import BLOCK, Source, copy_file
+from perdured.contract.checkpoint import copier, gather
+from perdured.contract.checkpoint.copier import copy_file
+from perdured.contract.checkpoint.gather import BLOCK, Source, Steady
 from support.stores import make_image
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ SMALL = 4 * BLOCK
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(copier, "CHUNK_SIZE", SMALL)
+    for module in (copier, gather):
+        monkeypatch.setattr(module, "CHUNK_SIZE", SMALL)
 
 
 def _expect(whole: bytes) -> tuple[str, ...]:
@@ -52,6 +54,8 @@ def test_bytes_and_checksums_are_right_however_they_arrive(pieces: list[bytes], 
     path = Path(f"/dev/shm/perdure-copier-{os.getpid()}") if Path("/dev/shm").is_dir() else Path("copier")
     try:
         _check(path, buffers, b"".join(buffers))
+        path.unlink()
+        _check(path, Steady(buffers), b"".join(buffers))
     finally:
         path.unlink(missing_ok=True)
 
@@ -61,9 +65,10 @@ LENGTHS = [0, 1, BLOCK, SMALL - 1, SMALL, SMALL + 1, 2 * SMALL, 7 * SMALL + 513,
 
 @pytest.mark.parametrize("length", LENGTHS)
 def test_a_file_of_any_length_ends_where_it_ends(length: int, tmp_path: Path) -> None:
-    """At a block, beside a block, at a chunk, beside a chunk; gathered, and from an image."""
+    """At a block, beside a block, at a chunk, beside a chunk; gathered by either side, and from an image."""
     content = os.urandom(length)
     _check(tmp_path / "gathered", [content[:700], content[700:]], content)
+    _check(tmp_path / "steady", Steady([content[:700], content[700:]]), content)
     _check(tmp_path / "image", make_image(content), content)
 
 
@@ -85,6 +90,28 @@ def test_each_buffer_is_done_with_before_the_next_is_asked_for(tmp_path: Path) -
         buffer[:] = bytes(len(buffer))
 
     _check(tmp_path / "a", reuse(), b"".join(bytes([number]) * len(buffer) for number in range(20)))
+
+
+def test_steady_buffers_are_read_where_they_lie_and_by_the_thread_that_asked(tmp_path: Path) -> None:
+    """Nothing of it is copied before it is written; and what makes the buffers may hang on its thread."""
+    pieces = [bytearray(os.urandom(SMALL // 3)) for _ in range(20)]
+    askers = set()
+
+    def ask() -> Iterator[bytearray]:
+        for piece in pieces:
+            askers.add(threading.get_ident())
+            yield piece
+
+    _check(tmp_path / "a", Steady(ask()), b"".join(pieces))
+    assert askers == {threading.get_ident()}
+
+
+def test_a_piece_longer_than_the_stride_is_checksummed_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gather, "_STRIDE", 1000)
+    content = os.urandom(3 * SMALL + 5)
+    _check(tmp_path / "a", Steady([content[:2500], content[2500:]]), content)
 
 
 def _switch_often(frame: FrameType, event: str, argument: object) -> TraceFunction | None:
@@ -141,9 +168,10 @@ def test_an_error_of_the_source_goes_up_and_no_thread_is_left(tmp_path: Path) ->
     assert not [thread for thread in threading.enumerate() if thread.name == "perdure-writer"]
 
 
+@pytest.mark.parametrize("make", [make_image, lambda content: Steady([content]), lambda content: [content]])
 @pytest.mark.parametrize("failing", range(6))
 def test_an_error_of_any_write_goes_up_and_no_thread_is_left(
-    failing: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    failing: int, make: Callable[[bytes], Source], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def pwrite(descriptor: int, view: memoryview, offset: int) -> int:
         if offset == failing * SMALL:
@@ -152,7 +180,7 @@ def test_an_error_of_any_write_goes_up_and_no_thread_is_left(
 
     monkeypatch.setattr(os, "pwrite", pwrite)
     with pytest.raises(OSError, match="No space left"):
-        copy_file(tmp_path / "a", make_image(bytes(6 * SMALL)))
+        copy_file(tmp_path / "a", make(bytes(6 * SMALL)))
     assert not [thread for thread in threading.enumerate() if thread.name == "perdure-writer"]
 
 

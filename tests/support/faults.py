@@ -29,6 +29,7 @@ from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 from perdured.contract import durable
 from perdured.contract.checkpoint import copier
+from perdured.contract.checkpoint.gather import BLOCK
 
 T = TypeVar("T")
 Way = Literal[
@@ -134,7 +135,7 @@ class Kernel:
     def pwrite(self, descriptor: int, data: memoryview, offset: int) -> int:
         with self._turn:
             call = Call("pwrite", self._open.get(descriptor, ""), offset=offset)
-            if descriptor in self._direct and (offset % copier.BLOCK or len(data) % copier.BLOCK):
+            if descriptor in self._direct and (offset % BLOCK or len(data) % BLOCK):
                 return self._make(call, _refuse_as_unaligned)
             return self._write(call, data, lambda view: os.pwrite(descriptor, view, offset))
 

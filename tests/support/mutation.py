@@ -46,6 +46,7 @@ TARGETS = {
         ("contract/test_copier.py", *_COMMITS),
         "test_copier or several or O_DIRECT and not kernel_sees",
     ),
+    "gather": Target(_CONTRACT + "gather", ("contract/test_copier.py", "contract/test_checkpoint_commit.py")),
     "holding": Target("perdured.contract.holding", ("contract/test_holding.py", "state/test_ground.py")),
     "arena": Target(
         _CONTRACT + "arena",

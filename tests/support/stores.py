@@ -21,12 +21,13 @@ from perdured.contract.checkpoint import (
     Sealed,
     commit_checkpoint,
     copier,
+    gather,
     parse_name,
     parse_sealed,
     receive_checkpoint,
 )
 from perdured.contract.checkpoint.commit import format_commit
-from perdured.contract.checkpoint.copier import BLOCK, Image, Source, round_up
+from perdured.contract.checkpoint.gather import BLOCK, Image, Source, round_up
 from perdured.contract.checkpoint.layout import COMMIT, MANIFEST
 from perdured.contract.checkpoint.manifest import format_manifest
 from perdured.contract.holding import LOCK
@@ -82,12 +83,14 @@ def _fill(step: int, name: str, length: int) -> bytes:
 @contextmanager
 def small_chunks() -> Iterator[None]:
     """What is committed meanwhile is cut into small chunks, and its manifest says so."""
-    former = vars(copier)["CHUNK_SIZE"], commit_module.Manifest
-    vars(copier)["CHUNK_SIZE"], vars(commit_module)["Manifest"] = CHUNK, partial(Manifest, chunk_size=CHUNK)
+    former, manifest = vars(gather)["CHUNK_SIZE"], commit_module.Manifest
+    vars(copier)["CHUNK_SIZE"] = vars(gather)["CHUNK_SIZE"] = CHUNK
+    vars(commit_module)["Manifest"] = partial(Manifest, chunk_size=CHUNK)
     try:
         yield
     finally:
-        vars(copier)["CHUNK_SIZE"], vars(commit_module)["Manifest"] = former
+        vars(copier)["CHUNK_SIZE"] = vars(gather)["CHUNK_SIZE"] = former
+        vars(commit_module)["Manifest"] = manifest
 
 
 def make_image(content: bytes) -> Image:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from perdured.contract.checkpoint import choose_checkpoint, list_checkpoints, retention
 from perdured.contract.checkpoint.arena import Arena, Part, Snapshot, create_arena
-from perdured.contract.checkpoint.copier import round_up
+from perdured.contract.checkpoint.gather import round_up
 from perdured.keeper import writer as writer_module
 from perdured.keeper.loop import Loop
 from perdured.keeper.memory import Memory

@@ -1,7 +1,8 @@
 """The checkpoint format, both sides: see `docs/checkpoint-format.md`."""
 
 from perdured.contract.checkpoint.chunks import Target
-from perdured.contract.checkpoint.commit import Committed, commit_checkpoint
+from perdured.contract.checkpoint.commit import Committed, Files, commit_checkpoint
+from perdured.contract.checkpoint.gather import Steady
 from perdured.contract.checkpoint.layout import CheckpointName, format_name, parse_name
 from perdured.contract.checkpoint.manifest import Facts, FileEntry, Manifest, NewerFormat
 from perdured.contract.checkpoint.reasons import forgive_lost
@@ -17,11 +18,13 @@ __all__ = [
     "Committed",
     "Facts",
     "FileEntry",
+    "Files",
     "Listed",
     "Manifest",
     "NewerFormat",
     "Problem",
     "Sealed",
+    "Steady",
     "Target",
     "Verdict",
     "choose_checkpoint",

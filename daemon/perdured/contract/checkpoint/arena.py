@@ -34,7 +34,7 @@ import zlib
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from perdured.contract.checkpoint.copier import BLOCK, Image, round_up
+from perdured.contract.checkpoint.gather import BLOCK, Image, round_up
 from perdured.contract.checkpoint.manifest import Facts
 from perdured.contract.strictjson import parse_json
 

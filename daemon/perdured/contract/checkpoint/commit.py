@@ -43,7 +43,8 @@ from typing import NamedTuple
 
 from perdured.contract import durable
 from perdured.contract.checkpoint.claims import claim_seq, find_highest_seq, release_claim, remove_claims_below
-from perdured.contract.checkpoint.copier import Source, copy_file
+from perdured.contract.checkpoint.copier import copy_file
+from perdured.contract.checkpoint.gather import Source
 from perdured.contract.checkpoint.layout import (
     COMMIT,
     FORMAT_VERSION,

@@ -5,12 +5,12 @@ place; both let go of Python's lock, so the checksums cost nothing while the dis
 file is then written around the page cache (O_DIRECT) where the file system allows it: the kernel's copy of every byte,
 its write-back at a moment of its own, and the eviction of what training has read, all fall away.
 
-O_DIRECT wants memory, offsets and lengths in multiples of a block. So buffers of any shape are gathered in page-aligned
-memory of our own, a few chunks of it and never the whole; an `Image`, which is aligned already and stands still, is
-written from where it lies. The last block is written whole, and the file then cut to its length.
+O_DIRECT wants memory, offsets and lengths in multiples of a block: `gather` makes such chunks of any source. The last
+block is written whole, and the file then cut to its length.
 
-Known limits: the source is read once, by one thread. What O_DIRECT writes is not in the page cache, so who reads the
-checkpoint next reads it from the disk.
+Known limits: the source is read once, by the caller's thread alone, since it may hang on what is a thread's own (the
+current stream of a GPU). What O_DIRECT writes is not in the page cache, so who reads the checkpoint next reads it from
+the disk.
 """
 
 from __future__ import annotations
@@ -18,33 +18,18 @@ from __future__ import annotations
 import errno
 import fcntl
 import itertools
-import mmap
 import os
 import threading
-import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 from typing import NamedTuple
 
 from perdured.contract import durable
+from perdured.contract.checkpoint.gather import Chunk, Pool, Room, Scattered, Source, cut_source
 from perdured.contract.checkpoint.layout import CHUNK_SIZE
-from perdured.contract.durable import Buffer
 
-BLOCK = 4096
-"""Bytes. No disk in use has larger blocks, and it is a page of memory on the machines that have the smallest."""
 WRITERS = 4
 """Chunks under way at a time: the disk has the next ones while one is checksummed."""
-
-
-class Image(NamedTuple):
-    """A whole file in memory that nobody changes while it is written. It begins at a page."""
-
-    memory: memoryview
-    length: int
-    """Bytes of the file; `memory` goes on to the end of the last block."""
-
-
-Source = Iterable[Buffer] | Image
 
 
 class Copied(NamedTuple):
@@ -84,86 +69,26 @@ class _Copier:
         return Copied(self.length, tuple(f"{taken.crc:08x}" for _, taken in sorted(self._taken.items())))
 
     def copy(self, descriptor: int, source: Source) -> None:
-        pool = _Pool()
-        chunks = _slice(source) if isinstance(source, Image) else _gather(source, pool)
+        pool = Pool(WRITERS)
+        chunks = cut_source(source, pool)
         first = next(chunks, None)
         if first is None:
             return
         second = next(chunks, None)
         if second is None:
-            self._take(0, first)
-            durable.write_all(descriptor, first.content)
+            durable.write_all(descriptor, self._take(0, first, Room()).content)
             return
         _Crew(self, descriptor, pool).work(itertools.chain((first, second), chunks))
 
-    def _take(self, number: int, chunk: _Chunk) -> None:
+    def _take(self, number: int, chunk: Chunk | Scattered, room: Room) -> Chunk:
         self._check()
-        self._taken[number] = _Taken(chunk.content.nbytes, zlib.crc32(chunk.content))
+        gathered, crc = chunk.checksum(room)
+        self._taken[number] = _Taken(gathered.content.nbytes, crc)
+        return gathered
 
-    def write_chunk(self, descriptor: int, number: int, chunk: _Chunk) -> None:
+    def write_chunk(self, descriptor: int, number: int, chunk: Chunk | Scattered, room: Room) -> None:
         """In any order, by any thread."""
-        self._take(number, chunk)
-        _write_at(descriptor, chunk.padded, number * CHUNK_SIZE)
-
-
-class _Chunk(NamedTuple):
-    content: memoryview
-    padded: memoryview
-    """The same, up to the end of its last block."""
-    memory: mmap.mmap | None = None
-    """Where it was gathered; to be given back."""
-
-
-# Chunks ----------------------------------------------------------------------------------------------------------
-
-
-class _Pool:
-    """Page-aligned memory for gathering. Whoever asks for more than there is waits until some is given back."""
-
-    def __init__(self) -> None:
-        self._free: SimpleQueue[mmap.mmap | None] = SimpleQueue()
-        for _ in range(WRITERS):
-            self._free.put(None)
-
-    def take(self) -> mmap.mmap:
-        return self._free.get() or mmap.mmap(-1, CHUNK_SIZE)  # its pages come into being as they are filled
-
-    def give_back(self, chunk: _Chunk) -> None:
-        if chunk.memory is not None:
-            self._free.put(chunk.memory)
-
-
-def _slice(image: Image) -> Iterator[_Chunk]:
-    for begin in range(0, image.length, CHUNK_SIZE):
-        end = min(begin + CHUNK_SIZE, image.length)
-        yield _Chunk(image.memory[begin:end], image.memory[begin : round_up(end)])
-
-
-def _gather(buffers: Iterable[Buffer], pool: _Pool) -> Iterator[_Chunk]:
-    """Each buffer is copied before the next is asked for."""
-    memory, filled = pool.take(), 0
-    for buffer in buffers:
-        view = memoryview(buffer)
-        view = view.cast("B") if view.nbytes else memoryview(b"")  # `cast` refuses a zero in the shape
-        while view.nbytes:
-            room = min(CHUNK_SIZE - filled, view.nbytes)
-            memory[filled : filled + room] = view[:room]
-            view, filled = view[room:], filled + room
-            if filled == CHUNK_SIZE:
-                yield _make_chunk(memory, filled)
-                memory, filled = pool.take(), 0
-    if filled:
-        yield _make_chunk(memory, filled)
-
-
-def _make_chunk(memory: mmap.mmap, length: int) -> _Chunk:
-    view = memoryview(memory)
-    return _Chunk(view[:length], view[: round_up(length)], memory)
-
-
-def round_up(length: int) -> int:
-    """To whole blocks."""
-    return -(-length // BLOCK) * BLOCK
+        _write_at(descriptor, self._take(number, chunk, room).padded, number * CHUNK_SIZE)
 
 
 # Threads ---------------------------------------------------------------------------------------------------------
@@ -172,15 +97,15 @@ def round_up(length: int) -> int:
 class _Crew:
     """Writes chunks by several threads. The first error ends the work of all, and is raised when all have stopped."""
 
-    def __init__(self, copier: _Copier, descriptor: int, pool: _Pool) -> None:
+    def __init__(self, copier: _Copier, descriptor: int, pool: Pool) -> None:
         self._copier = copier
         self._descriptor = descriptor
         self._pool = pool
-        self._todo: SimpleQueue[tuple[int, _Chunk] | None] = SimpleQueue()
+        self._todo: SimpleQueue[tuple[int, Chunk | Scattered] | None] = SimpleQueue()
         self._turns = threading.Semaphore(WRITERS)
         self._error: BaseException | None = None
 
-    def work(self, chunks: Iterator[_Chunk]) -> None:
+    def work(self, chunks: Iterator[Chunk | Scattered]) -> None:
         _bypass_cache(self._descriptor)
         threads = _start_threads(self._write)
         try:
@@ -199,11 +124,12 @@ class _Crew:
         os.ftruncate(self._descriptor, self._copier.length)
 
     def _write(self) -> None:
+        room = Room()
         while (turn := self._todo.get()) is not None:
             number, chunk = turn
             try:
                 if self._error is None:
-                    self._copier.write_chunk(self._descriptor, number, chunk)
+                    self._copier.write_chunk(self._descriptor, number, chunk, room)
             except BaseException as error:  # noqa: BLE001  raised again by `work`
                 self._error = self._error or error
             self._pool.give_back(chunk)
