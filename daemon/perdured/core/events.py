@@ -9,7 +9,8 @@ class Event(Value):
     kind: str
     """Of a decision: starting, started, saving, hung, waiting, orphaned, succeeded, failed, stopped, parked,
     going_on, queued.
-    Of the world around it: submitted, asked, checkpoint, quarantined, uploaded, fetched, remote, note."""
+    Of the world around it: submitted, asked, checkpoint, quarantined, uploaded, fetched, given_back, remote,
+    note."""
     text: str
     attempt: int | None = None
     step: int | None = None

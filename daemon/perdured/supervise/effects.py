@@ -8,9 +8,11 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterable
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from perdured.clock import Clock
+from perdured.contract import environment
 from perdured.core.actions import Action, Clean, Dump, Forget, GoOn, Launch, Look, Park, Probe, Save, Stop
 from perdured.core.ends.cause import Cause
 from perdured.core.ends.classify import STACKS_TITLE
@@ -37,6 +39,7 @@ from perdured.state.paths import StateDir
 from perdured.state.registry import Registry
 
 from .bringing import bring, find_route
+from .giving_back import give_back
 from .ground import Ground, Rivals, prepare_ground, probe_storage
 from .job import Job
 from .standbys import Standbys
@@ -104,6 +107,7 @@ class Effects:
             if isinstance(prepared.result, Refused):
                 job.refused = prepared.result
                 return
+            await self._give_back(job, prepared.result)
             await self._start(job, launch, self._order(job, launch, prepared.result))
         except DirectoryInUse as error:
             job.refused = Refused(why=error.why, permanent=False, cause=Cause.IN_USE)
@@ -114,6 +118,11 @@ class Effects:
         except OSError as error:
             where = f" ({error.filename})" if error.filename else ""
             job.refused = Refused(why=f"{error.strerror or error}{where}", permanent=False)
+
+    async def _give_back(self, job: Job, ground: Ground) -> None:
+        chosen = ground.env.get(environment.RESUME_FROM)
+        if chosen is not None:
+            self._tell(job, await self._touch(job, partial(give_back, job.submission, Path(chosen))))
 
     async def _start(self, job: Job, launch: Launch, order: Order) -> None:
         early = self._standbys.take(job)

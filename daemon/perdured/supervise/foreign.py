@@ -93,7 +93,7 @@ class ForeignFiles:
         self.look_again_at = None
         try:
             done = self._load_done()
-            new = [found for found in self._find() if not _is_known(found, done)]
+            new = [found for found in self.find() if not _is_known(found, done)]
         except OSError as error:
             _log.warning("the own files of job %s cannot be looked at yet: %s", self._job, error)
             return 0
@@ -106,12 +106,12 @@ class ForeignFiles:
             return []
         broken: list[tuple[Found, Judged]] = []
         try:
-            for found in reversed(self._find()):
-                judged = _try_to_judge(found.path)
+            for found in reversed(self.find()):
+                judged = try_to_judge(found.path)
                 if judged is None or judged.kind is None:
                     return []  # of which nothing can be said
                 if not judged.is_broken:
-                    return [_set_aside(each.path, why.summarize()) for each, why in broken]
+                    return [set_aside(each.path, why.summarize()) for each, why in broken]
                 broken.append((found, judged))
         except OSError as error:
             _log.warning("broken files of job %s could not be set aside: %s", self._job, error)
@@ -122,7 +122,7 @@ class ForeignFiles:
         if found in self._broken and not is_over:
             return None
         age = now - _last_change(found.path)
-        judged = _try_to_judge(found.path)
+        judged = try_to_judge(found.path)
         is_quiet = is_over or age > QUIET
         if judged is not None and judged.is_broken and age > QUIET:
             self._broken.add(found)
@@ -132,8 +132,8 @@ class ForeignFiles:
             self.look_again_at = now + QUIET
         return None
 
-    def _find(self) -> list[Found]:
-        """In the order in which they were saved."""
+    def find(self) -> list[Found]:
+        """What lies there of the program's, in the order in which it was saved."""
         pattern, start = Path(self._pattern), self._workdir
         if pattern.is_absolute():
             start, pattern = Path(pattern.anchor), pattern.relative_to(pattern.anchor)
@@ -212,7 +212,7 @@ def is_finished(path: Path, judged: Judged, *, is_quiet: bool) -> bool:
     return is_quiet or (judged.has_checksums and not path.is_dir())
 
 
-def _try_to_judge(path: Path) -> Judged | None:
+def try_to_judge(path: Path) -> Judged | None:
     """None for what vanished, or cannot be read."""
     try:
         return judge(path)
@@ -229,7 +229,7 @@ def _is_known(found: Found, done: set[Version]) -> bool:
     return any(each.mtime_ns >= version.mtime_ns and each.length > version.length for each in same)
 
 
-def _set_aside(path: Path, why: str) -> Moved:
+def set_aside(path: Path, why: str) -> Moved:
     return Moved(path, move_aside(path, path.parent / ASIDE, why, counts=False), why)
 
 
