@@ -33,13 +33,13 @@ PRELOAD = '[standby]\npreload = ["decimal"]\n'
 
 @pytest.fixture
 def submit(daemon: Daemon, tmp_path: Path) -> Callable[..., str]:
-    def submit(*options: str, extra: str = PRELOAD) -> str:
-        work = tmp_path / "work"
-        work.mkdir(exist_ok=True)
-        (work / "train.py").write_text(SCRIPT)
-        return daemon.submit(work, sys.executable, "train.py", "100000", "--pause", "0.05", *options, extra=extra)
+    return partial(submit_at, daemon, tmp_path / "work")
 
-    return submit
+
+def submit_at(daemon: Daemon, work: Path, *options: str, extra: str = PRELOAD) -> str:
+    work.mkdir(exist_ok=True)
+    (work / "train.py").write_text(SCRIPT)
+    return daemon.submit(work, sys.executable, "train.py", "100000", "--pause", "0.05", *options, extra=extra)
 
 
 def wait_until_ready(daemon: Daemon, job: str) -> dict[str, Any]:
@@ -176,3 +176,24 @@ def test_a_training_that_goes_on_in_standbys_ends_with_the_same_bits(daemon: Dae
     told = daemon.run("events", job).stdout
     assert read_output(daemon, job, 3).splitlines()[-1] == undisturbed.stdout.splitlines()[-1], told
     assert told.count("is the process that stood by") == 2
+
+
+def test_the_memory_of_a_standby_is_a_jobs_that_asks_for_it(tmp_path: Path) -> None:
+    """Nobody waits for a standby: what it takes is what no job has asked for."""
+    config = tmp_path / "perdured.toml"
+    config.write_text('memory = "1000MiB"\n')
+    daemon = Daemon(tmp_path)
+    daemon.start("--config", str(config))
+    try:
+        job = submit_at(daemon, tmp_path / "work")
+        wait_until_ready(daemon, job)
+        asks = '[resources]\nmemory = "900MiB"\n'
+        other = daemon.count(tmp_path / "other", "1000", "--pause", "0.05", extra=asks)
+        daemon.wait_for_step(other, 1)
+        shown = wait_for(
+            lambda: (seen := daemon.show(job))["standby"]["state"] == "none" and seen, "it to make room", 60
+        )
+        assert shown["standby"]["why"] == "the memory is promised to jobs (resources.memory)"
+        wait_for(lambda: not find_waiting(daemon.state / "jobs" / job), "its process to end")
+    finally:
+        daemon.close()

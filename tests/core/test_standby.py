@@ -9,7 +9,9 @@ import pytest
 from perdured.core.spec import Spec
 from perdured.core.standby import (
     LEAST_ROOM,
+    PATIENCE,
     ROOM,
+    SIZE,
     STEADY,
     STEADY_UNTOLD,
     Program,
@@ -31,6 +33,8 @@ READY = StandbySeen(
     is_launcher=False,
     others_prepare=False,
     available=8 << 30,
+    unpromised=8 << 30,
+    is_quiet=True,
 )
 """An attempt that is to have one now."""
 
@@ -52,6 +56,7 @@ def test_an_attempt_that_runs_steadily_gets_a_standby() -> None:
         ({"failed": "torch is not there"}, "torch is not there"),
         ({"is_useful": False}, "the attempt has nothing loaded of what standby.preload names"),
         ({"available": ROOM - 1}, "memory is short"),
+        ({"unpromised": SIZE - 1}, "the memory is promised to jobs (resources.memory)"),
         ({"others_prepare": True}, "another job's is being prepared"),
     ],
 )
@@ -66,6 +71,22 @@ def test_it_waits_until_the_attempt_has_run_for_a_while(has_stepped: bool, stead
     early = decide(has_stepped=has_stepped, started_at=NOW - steady + 1)
     assert (early.do, early.look_at) == ("nothing", NOW + 1)
     assert decide(has_stepped=has_stepped, started_at=NOW - steady).do == "start"
+
+
+def test_on_a_busy_machine_it_waits_for_a_while_and_comes_all_the_same() -> None:
+    steady_at = NOW - PATIENCE + 3
+    busy = decide(is_quiet=False, started_at=steady_at - STEADY)
+    assert (busy.do, busy.why) == ("nothing", "the machine is busy")
+    assert busy.look_at is not None
+    assert NOW < busy.look_at <= NOW + 3
+    assert decide(is_quiet=True, started_at=steady_at - STEADY).do == "start"
+    assert decide(is_quiet=False, started_at=NOW - PATIENCE - STEADY).do == "start"
+
+
+@pytest.mark.parametrize("state", ["preparing", "ready"])
+def test_its_memory_is_a_jobs_as_soon_as_one_is_promised_it(state: str) -> None:
+    assert decide(state=state, unpromised=SIZE).do == "nothing"
+    assert decide(state=state, unpromised=SIZE - 1).do == "end"
 
 
 def test_it_is_looked_once_whether_it_is_of_use() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import perdured
-from perdured.keeper import talk
+from perdured.keeper import cgroup, talk
 from perdured.keeper.cgroup import limit_memory, parse_cgroups, read_oom_kills
 from perdured.keeper.identity import Identity, parse_stat
 from perdured.keeper.loop import READ, Loop, read_clock
@@ -240,3 +240,15 @@ def test_memory_is_limited_where_the_leaf_has_the_controller_and_else_that_is_sa
     (tmp_path / "memory.max").write_text("max")
     assert limit_memory(str(tmp_path), 1 << 30)
     assert (tmp_path / "memory.max").read_text().startswith(str(1 << 30))
+
+
+def test_the_lowest_limit_of_memory_above_a_process_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inner = tmp_path / "outer" / "inner"
+    inner.mkdir(parents=True)
+    for place, limit in ((tmp_path, "5\n"), (inner.parent, "900\n"), (inner, "max\n")):
+        (place / "cgroup.procs").touch()
+        (place / "memory.max").write_text(limit)
+    monkeypatch.setattr(cgroup, "_MEMORY_LIMITS", [(str(tmp_path), "", "memory.max")])
+    monkeypatch.setattr(cgroup, "parse_cgroups", lambda _text: {"": "outer/inner"})
+    assert cgroup.read_memory_limit(os.getpid()) == 900
+    assert cgroup.read_memory_limit(2**22 + 1) is None

@@ -15,7 +15,7 @@ from perdured.contract.sockets import bind_unix
 from perdured.core.observation import Absent
 from perdured.processes import NoUnit, observe_attempt, start_keeper
 from perdured.processes.systemd import find_manager_socket
-from perdured.processes.units import AFTER_THE_GRACE, Execution, Unit, list_properties, name_unit
+from perdured.processes.units import AFTER_THE_GRACE, BESIDE_THE_JOB, Execution, Unit, list_properties, name_unit
 from support.daemons import Daemon, wait_for
 from support.processes import make_script, run
 from support.sources import ROOT
@@ -55,9 +55,15 @@ def test_the_job_has_the_limits_that_the_daemon_was_started_with() -> None:
     assert (properties["LimitNOFILESoft"], properties["LimitNOFILE"]) == (("t", 1024), ("t", 2**64 - 1))
 
 
+def test_memory_is_limited_for_the_job_and_its_keeper_and_only_where_that_was_asked() -> None:
+    assert "MemoryMax" not in dict(list_properties(UNIT, EXECUTION, 3, 4))
+    limited = dict(list_properties(UNIT._replace(memory=1 << 30), EXECUTION, 3, 4))
+    assert limited["MemoryMax"] == ("t", (1 << 30) + BESIDE_THE_JOB)
+
+
 def test_every_property_has_its_reason() -> None:
     """In the names that a unit file has."""
-    names = [re.sub("USec$", "Sec", name) for name, _ in list_properties(UNIT, EXECUTION, 3, 4)]
+    names = [re.sub("USec$", "Sec", name) for name, _ in list_properties(UNIT._replace(memory=1), EXECUTION, 3, 4)]
     reasons = (ROOT / "systemd" / "README.md").read_text(encoding="utf-8")
     assert not [name for name in names if f"`{name}=" not in reasons]
 

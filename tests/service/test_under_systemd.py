@@ -193,7 +193,7 @@ early = StandbyOrder(root / "standby", "job", command, dict(os.environ), "/", ("
 order = Order(root / "attempts" / "1", "job", 1, command, dict(os.environ), "/", 15, 10.0, in_unit=True)
 async def begin():
     standby = await start_standby(early)
-    print(standby.unit.name, await start_keeper(order, early=standby))
+    print(standby.unit.name, (await start_keeper(order, early=standby)).stood_by)
 asyncio.run(begin())
 """
 
@@ -206,6 +206,23 @@ def test_a_standby_is_a_unit_of_its_own_and_stays_it_as_the_attempt(manager: Use
     assert (unit.startswith("perdure-keeper-job-standby-"), was_of_use) == (True, "True")
     assert f"{unit}/attempt" in (attempt / records.OUTPUT_LOG).read_text()
     assert records.load_want(attempt).unit == unit
+
+
+EATS = "data = bytearray()\nwhile True:\n    data += bytes(1 << 20)"
+
+
+def test_a_job_gets_no_more_memory_than_it_asked_for_and_its_keeper_survives(
+    manager: UserManager, tmp_path: Path
+) -> None:
+    """Where the manager has no controller of memory, the job is told so, as without units."""
+    running = Running(manager, tmp_path / "state")
+    running.perdure("submit", "--name", "job", "--memory", "200MiB", "--", sys.executable, "-c", EATS)
+    if "not limited" in running.perdure("events", "job"):
+        pytest.skip("the manager of this test has no controller of memory")
+    wait_for(lambda: running.show()["attempts"][0].get("cause") == "host_memory", "the kernel to kill it")
+    (end, *_) = running.exit_records()
+    assert (end["signal"], end["drained"]) == (9, True)
+    assert 150 << 10 < end["usage"]["max_rss_kib"] < 230 << 10
 
 
 CALLS_OFTEN = """

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .daemons import wait_for
 
-_ROOTS = ("/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup")
+_ROOTS = ("/sys/fs/cgroup/unified", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup/memory", "/sys/fs/cgroup")
 _ENTER = 'for group in $GROUPS_OF_TEST; do mkdir -p "$group"; echo $$ > "$group/cgroup.procs"; done; exec "$@"'
 
 

@@ -2,7 +2,12 @@
 
 A standby is worth its memory where the start is dear: where the attempt was seen to have what the spec preloads. It is
 started once the attempt has shown that it runs, so that it does not take from a start what it is to save from the
-next one, one at a time on the whole machine, and only where there is memory for it. Each attempt has one try.
+next one, one at a time on the whole machine, when that is quiet, and only where there is memory for it. Each attempt
+has one try.
+
+Its memory is what nobody has asked for: what jobs are promised by their `resources.memory` is theirs, so a standby is
+ended where a job that starts takes the place of it. A machine that is never quiet gets its standbys all the same, a
+little later: otherwise the busiest machines, where a start is dearest, would have none.
 """
 
 from __future__ import annotations
@@ -22,6 +27,11 @@ ROOM = 1536 << 20
 """Bytes of memory that must be available for one to be started."""
 LEAST_ROOM = 384 << 20
 """With less, one that is there is ended."""
+SIZE = 320 << 20
+"""Bytes that one counts for: with torch for CPUs it has 304 MiB, 214 of them shared with nobody (measured)."""
+PATIENCE = 15.0
+"""Seconds for which one waits until the machine is quiet."""
+LOOK_FOR_QUIET = 2.0
 
 LAUNCHERS = ("torchrun", "accelerate", "deepspeed")
 LAUNCHER_MODULES = ("torch.distributed.run", "torch.distributed.launch", "accelerate.commands.launch")
@@ -71,6 +81,10 @@ class StandbySeen(NamedTuple):
     others_prepare: bool
     available: int
     """Bytes of memory."""
+    unpromised: float
+    """Bytes that neither a job was promised nor another's standby takes."""
+    is_quiet: bool
+    """The machine has CPUs to spare."""
 
 
 class StandbyDecision(NamedTuple):
@@ -100,6 +114,8 @@ def _find_end(spec: Spec, seen: StandbySeen) -> str | None:
         return f"the job is {seen.phase}"
     if seen.available < LEAST_ROOM:
         return "memory is short"
+    if seen.unpromised < SIZE:
+        return "the memory is promised to jobs (resources.memory)"
     if seen.state != "none" and not seen.is_as_asked:
         return "the job's environment has changed"
     return None
@@ -121,6 +137,8 @@ def _decide_start(seen: StandbySeen, now: float) -> StandbyDecision:
         return StandbyDecision("nothing", "memory is short", now + LOOK_AGAIN)
     if seen.others_prepare:
         return StandbyDecision("nothing", "another job's is being prepared", now + 1.0)
+    if not seen.is_quiet and now < steady_at + PATIENCE:
+        return StandbyDecision("nothing", "the machine is busy", min(now + LOOK_FOR_QUIET, steady_at + PATIENCE))
     return StandbyDecision("start", "it is being prepared", now + LOOK_AGAIN)
 
 

@@ -20,6 +20,11 @@ import os
 MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
 """Where cgroup v2 is found: alone, or beside v1 on hybrid hosts."""
 _FREEZER = "/sys/fs/cgroup/freezer"
+_MEMORY_LIMITS = (
+    (MOUNTS[0], "", "memory.max"),
+    (MOUNTS[1], "", "memory.max"),
+    ("/sys/fs/cgroup/memory", "memory", "memory.limit_in_bytes"),
+)
 _OOM_COUNTERS = (
     (MOUNTS[0], "", "memory.events"),
     (MOUNTS[1], "", "memory.events"),
@@ -117,6 +122,18 @@ def read_oom_kills() -> int | None:
             # Without the controller of its own, a cgroup is part of its parent's.
             path = os.path.dirname(path) if path else None
     return None
+
+
+def read_memory_limit(pid: int) -> float | None:
+    """Bytes that its memory cgroup, v2 or v1, and those above allow; infinite where none does, None when it is gone."""
+    limits = [float("inf")]
+    for mount, controller, name in _MEMORY_LIMITS:
+        path = _find_path(mount, controller, pid)
+        while path:
+            text = _read(os.path.join(mount, path, name)).strip()
+            limits += [float(text)] if text.isdecimal() else []
+            path = os.path.dirname(path)
+    return min(limits) if os.path.exists(f"/proc/{pid}") else None
 
 
 def parse_cgroups(text: str) -> dict[str, str]:

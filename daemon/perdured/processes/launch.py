@@ -27,6 +27,7 @@ from perdured.errors import PerdureError
 from perdured.keeper import cgroup, channel, records
 from perdured.keeper.records import Want
 
+from .limits import is_limited
 from .orphan import is_over, perform_clean
 from .units import LOG_FLAGS, Execution, Unit, name_unit, spawn_unit
 
@@ -67,7 +68,8 @@ class Order:
     def unit(self) -> Unit | None:
         if not self.in_unit:
             return None
-        return Unit(name_unit(self.job, self.attempt), f"Perdure: attempt {self.attempt} of job {self.job}", self.grace)
+        said = f"Perdure: attempt {self.attempt} of job {self.job}"
+        return Unit(name_unit(self.job, self.attempt), said, self.grace, self.memory)
 
 
 class KeeperFailed(PerdureError):
@@ -118,7 +120,8 @@ async def start_keeper(order: Order, program: Path = PROGRAM, early: Early | Non
 async def _start(order: Order, nonce: str, unit: Unit | None, open_channel: Callable[[Order], Awaitable[Ends]]) -> bool:
     """Whether its memory is limited as ordered."""
     want = await asyncio.to_thread(_save_want, order, nonce, unit)
-    is_limited = order.memory is None or (want.cgroup is not None and cgroup.limit_memory(want.cgroup, order.memory))
+    if want.cgroup is not None and order.memory is not None:
+        cgroup.limit_memory(want.cgroup, order.memory)
     try:
         reader, writer = await open_channel(order)
         try:
@@ -133,7 +136,7 @@ async def _start(order: Order, nonce: str, unit: Unit | None, open_channel: Call
         if want.cgroup is not None:
             cgroup.remove(want.cgroup)
         raise
-    return is_limited
+    return order.memory is None or await asyncio.to_thread(is_limited, order.directory, order.memory)
 
 
 async def _spawn(program: Path, order: Order) -> Ends:

@@ -1,13 +1,16 @@
-"""How much memory there is for something that could be done without, and what a process has loaded."""
+"""What there is for something that could be done without, memory and CPUs, and what a process has loaded."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from perdured.core.quiet import CpuSeen, parse_pressure
 from perdured.keeper.cgroup import MOUNTS, parse_cgroups
 
+_PRESSURE = Path("/proc/pressure/cpu")
 _LIMITS = (
     *((mount, "", "memory.max", "memory.current", "inactive_file") for mount in MOUNTS),
     ("/sys/fs/cgroup/memory", "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
@@ -17,6 +20,14 @@ _LIMITS = (
 def observe_available() -> int:
     """Bytes that can be had without swapping, within the limits of our own cgroup and of all above it."""
     return min(_read_machine(), *_read_headrooms(), 1 << 62)
+
+
+def observe_cpus() -> CpuSeen:
+    """How much they are asked for, by the kernel's own count of who waits where it keeps one."""
+    pressure = None
+    with contextlib.suppress(OSError):  # kernels without PSI, or with psi=0
+        pressure = parse_pressure(_PRESSURE.read_text(encoding="ascii"))
+    return CpuSeen(pressure, os.getloadavg()[0] / len(os.sched_getaffinity(0)))
 
 
 def has_loaded(pid: int, packages: Collection[str]) -> bool:

@@ -56,6 +56,8 @@ class StandbyOrder(NamedTuple):
     in_unit: bool = False
     grace: float = 0.0
     """That of the attempt which it may become: a unit is told when it is started."""
+    memory: int | None = None
+    """The same."""
 
 
 class NoStandby(PerdureError):
@@ -104,7 +106,7 @@ async def start_standby(order: StandbyOrder) -> Standby:
 def _make_unit(order: StandbyOrder, nonce: str) -> Unit | None:
     if not order.in_unit:
         return None
-    return Unit(name_standby(order.job, nonce), f"Perdure: a standby of job {order.job}", order.grace)
+    return Unit(name_standby(order.job, nonce), f"Perdure: a standby of job {order.job}", order.grace, order.memory)
 
 
 def clear_standby(directory: Path) -> None:

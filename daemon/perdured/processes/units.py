@@ -12,6 +12,8 @@ machine goes down each keeper gets its own SIGTERM, and its own time.
   become any, is its own. A unit that has ended is forgotten at once, also a failed one: the truth is in the attempt's
   directory.
 - **The cgroup is the keeper's** (`Delegate=`): it makes the leaf for its job in it.
+- **Memory is limited for the unit** (`MemoryMax=`), by the manager, which alone has the controller. So the keeper is
+  within the limit, and is the last that the kernel would kill for it: it is the smallest, and where it may it says so.
 
 Known limit. The manager keeps copies of the three descriptors for as long as the unit lives, so that the end of the
 channel tells of a dead keeper only once the manager has seen it as well.
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 
 SLICE = "perdure.slice"
 """All jobs of a manager: `systemctl set-property perdure.slice MemoryMax=…` limits them together."""
+BESIDE_THE_JOB = 16 << 20
+"""Bytes for the keeper itself, where a limit of memory holds for it and its job together."""
 AFTER_THE_GRACE = 60.0
 """Seconds for the kill, the last snapshot and the record of the end."""
 LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
@@ -55,6 +59,8 @@ class Unit(NamedTuple):
     description: str
     grace: float
     """Seconds that its job has to save."""
+    memory: int | None = None
+    """Bytes that the processes of its job may have together."""
 
 
 class Execution(NamedTuple):
@@ -140,7 +146,9 @@ def _make_call(unit: Unit, properties: Properties) -> Message:
 def list_properties(unit: Unit, execution: Execution, channel: int, log: int) -> Properties:
     """What the unit is, as D-Bus says it (org.freedesktop.systemd1(5)); systemd/README.md has the reasons."""
     soft, hard = (_INFINITE if limit < 0 else limit for limit in execution.files)
+    memory = [] if unit.memory is None else [("MemoryMax", ("t", unit.memory + BESIDE_THE_JOB))]
     return [
+        *memory,
         ("Description", ("s", unit.description)),
         ("Type", ("s", "exec")),
         ("ExecStart", ("a(sasb)", [(execution.command[0], list(execution.command), False)])),

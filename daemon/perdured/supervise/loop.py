@@ -79,7 +79,7 @@ class Loop:
         self._clock = clock
         self._disks = disks
         self.remote = RemoteTier(self._tell_of_remote, clock)
-        self._standbys = Standbys(state, clock, keepers)
+        self._standbys = Standbys(state, clock, keepers, self.queue.find_unpromised_memory)
         reach = Reach(state, registry, disks, self.remote, self._standbys, keepers)
         self._effects = Effects(reach, self.journal.tell, clock, self._find_rivals)
         self._intake = Intake(clock, disks, self._look_for_checkpoints)

@@ -76,6 +76,10 @@ class Queue:
         """Those that have a place."""
         return [demand for demand in self._demands.values() if demand.has_place]
 
+    def find_unpromised_memory(self) -> float:
+        """Bytes of what there is to be had that no job with a place has asked for."""
+        return self.machine.capacity.memory - sum(demand.asks.memory for demand in self.list_holders())
+
     def list_groups(self) -> set[str]:
         return {demand.group for demand in self._demands.values() if demand.group is not None} | self.machine.paused
 

@@ -9,12 +9,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from perdured.clock import Clock
 from perdured.contract import durable, environment
 from perdured.contract.imports import MAX_BYTES, Imports, find_path, parse_imports
-from perdured.core.standby import LOOK_AGAIN, Program, StandbyDecision, StandbySeen, StandbyWord, State, decide_standby
+from perdured.core.quiet import is_quiet
+from perdured.core.standby import (
+    LOOK_AGAIN,
+    SIZE,
+    Program,
+    StandbyDecision,
+    StandbySeen,
+    StandbyWord,
+    State,
+    decide_standby,
+)
 from perdured.errors import PerdureError
 from perdured.processes import (
     Keepers,
@@ -23,6 +35,7 @@ from perdured.processes import (
     clear_standby,
     has_loaded,
     observe_available,
+    observe_cpus,
     observe_program,
     start_standby,
 )
@@ -57,12 +70,24 @@ class _Place:
             return "preparing"
         return "ready" if self.standby is not None else "none"
 
+    @property
+    def is_there(self) -> bool:
+        return self.state != "none"
+
 
 class Standbys:
-    def __init__(self, state: StateDir, clock: Clock, keepers: Keepers = "children") -> None:
+    def __init__(
+        self,
+        state: StateDir,
+        clock: Clock,
+        keepers: Keepers = "children",
+        find_unpromised: Callable[[], float] = lambda: math.inf,
+    ) -> None:
+        """`find_unpromised`: bytes of memory that no job has been promised."""
         self._state = state
         self._clock = clock
         self._keepers = keepers
+        self._find_unpromised = find_unpromised
         self._places: dict[str, _Place] = {}
 
     async def look(self, job: Job) -> float | None:
@@ -106,6 +131,7 @@ class Standbys:
         if place.standby is not None and not place.standby.is_alive:
             self._end(place)
         number, status = job.number or 0, job.status
+        others = [other for other in self._places.values() if other is not place]
         seen = StandbySeen(
             phase=job.record.phase.kind,
             state=place.state,
@@ -115,8 +141,10 @@ class Standbys:
             is_useful=place.useful.get(number),
             is_as_asked=self._is_as_asked(job, place),
             is_launcher=place.is_launcher,
-            others_prepare=any(other.task is not None for other in self._places.values()),
+            others_prepare=any(other.task is not None for other in others),
             available=await asyncio.to_thread(observe_available) if self._needs_memory(job, place) else ENOUGH,
+            unpromised=self._find_unpromised() - SIZE * sum(other.is_there for other in others),
+            is_quiet=place.state != "none" or is_quiet(observe_cpus()),
         )
         return decide_standby(job.submission.spec, seen, self._clock())
 
@@ -137,6 +165,7 @@ class Standbys:
             preload=(),
             in_unit=self._keepers == "units",
             grace=job.submission.spec.stop.grace,
+            memory=job.submission.spec.resources.memory,
         )
 
     def _order(self, job: Job, place: _Place) -> StandbyOrder:
