@@ -26,6 +26,7 @@ from perdure.channel import Channel
 from perdure.codec import format_json
 from perdure.errors import tell
 from perdure.headroom import observe_headroom
+from perdure.recall import measure_memory
 from perdure.safetensors_file import Layout, copy_file, plan_file
 from perdure.settings import Settings
 from perdure.state import STATE, TENSORS, Capture
@@ -179,7 +180,8 @@ class MemoryTier:
         self._layout = plan_file(capture.blocks)
         slot_size = round_up(self._layout.length) + round_up(2 * len(format_json(capture.tree)) + _TREE_ROOM)
         needed, free = measure_arena(slot_size), observe_headroom()
-        if free is not None and needed > _SPARE * free:
+        # What the former attempt has left is given back in a moment.
+        if free is not None and needed > _SPARE * (free + measure_memory()):
             self._give_up(f"two copies of it need {needed / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free")
             return
         self._state = "making"

@@ -16,8 +16,9 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from perdure import recall
 from perdure.codec import KIND, Decoder, Json
 from perdure.directory import Found
 from perdure.errors import CannotRestore
@@ -25,7 +26,7 @@ from perdure.fit import check_fit, copies_to_its_device, is_module
 from perdure.rng import snapshot_from_tree
 from perdure.safetensors_file import OnePass, TensorFile, TensorSource
 from perdure.state import FORMAT_VERSION, STATE, TENSORS, Capture, Moment, Objects, Stateful
-from perdured.contract.checkpoint import Target, Verdict, read_file, verify_checkpoint
+from perdured.contract.checkpoint import FileEntry, Target, Verdict, read_file, verify_checkpoint
 
 
 class Damaged(Exception):
@@ -36,13 +37,20 @@ class Damaged(Exception):
         self.verdict = verdict
 
 
-def restore_state(found: Found, objects: Objects) -> Moment:
-    """Verify a checkpoint and load it into the objects; the rest of its state is returned.
+class Restored(NamedTuple):
+    moment: Moment
+    """The rest of the state."""
+    is_from_memory: bool
+
+
+def restore_state(found: Found, objects: Objects) -> Restored:
+    """Verify a checkpoint and load it into the objects, from the memory that the former attempt left if it is there.
 
     Errors: Damaged; CannotRestore, and nothing was loaded; OSError.
     """
     try:
-        states, moment = _load(found, objects)
+        with recall.open_memory() as memory:
+            states, restored = _load(found, objects, memory)
     except (CannotRestore, LookupError, TypeError, ValueError):
         # What it complains of may be a byte that is not what was written: that is said first.
         verdict = verify_checkpoint(found.path)
@@ -51,27 +59,35 @@ def restore_state(found: Found, objects: Objects) -> Moment:
         raise
     for name, value in objects.items():
         _put(value, states[name])
-    return moment
+    return restored
 
 
-def _load(found: Found, objects: Objects) -> tuple[dict[str, Any], Moment]:
-    _read(found, STATE, ())
+def _load(found: Found, objects: Objects, memory: recall.Memory) -> tuple[dict[str, Any], Restored]:
+    _read(found, _find_file(found, STATE), ())
     tree = load_tree(found.path)
-    with closing(_open_tensors(found.path)) as file:
-        check_fit(tree["objects"], objects, file)
-        once = OnePass(file)
+    with closing(_open_tensors(found.path)) as opened:
+        check_fit(tree["objects"], objects, opened)
+        once = OnePass(opened)
         states = {name: _decode_object(once, objects[name], tree["objects"][name]) for name in objects}
         rng, position = Decoder(once).decode(tree["rng"]), Decoder(once).decode(tree["position"])
         values = Decoder(once, keep_device=True).decode(tree["values"])
-        _read(found, TENSORS, once.targets())
+        file, targets = _find_file(found, TENSORS), once.targets()
+        is_from_memory = memory.read(found.manifest, file, targets) and once.has_same_head()
+        if not is_from_memory:
+            _read(found, file, targets)
     once.finish()
-    return states, Moment(tree["step"], tree["epoch"], values, snapshot_from_tree(rng), position)
+    moment = Moment(tree["step"], tree["epoch"], values, snapshot_from_tree(rng), position)
+    return states, Restored(moment, is_from_memory)
 
 
-def _read(found: Found, name: str, targets: tuple[Target, ...]) -> None:
+def _find_file(found: Found, name: str) -> FileEntry:
     file = next((file for file in found.manifest.files if file.name == name), None)
     if file is None:
         raise _unreadable(found.path, f"it has no {name}")
+    return file
+
+
+def _read(found: Found, file: FileEntry, targets: tuple[Target, ...]) -> None:
     verdict = read_file(found.path, found.manifest, file, targets)
     if not verdict.is_valid:
         raise Damaged(verdict)

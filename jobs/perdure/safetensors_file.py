@@ -135,7 +135,7 @@ class TensorFile:
         self._file: BinaryIO = open(path, "rb", buffering=0)  # noqa: SIM115  closed by `close`
         self.entries: Mapping[str, Entry]
         try:
-            self.entries, self.start = _parse_header(self._file)
+            self.entries, self.head = _parse_header(self._file)
         except BaseException:
             self._file.close()
             raise
@@ -143,7 +143,7 @@ class TensorFile:
     def read_into(self, name: str, target: memoryview) -> None:
         entry = self.entries[name]
         _check_size(name, entry, target)
-        self._file.seek(self.start + entry.begin)
+        self._file.seek(len(self.head) + entry.begin)
         while target.nbytes:
             count = self._file.readinto(target)  # type: ignore[attr-defined]  # a raw file has it
             if not count:
@@ -162,7 +162,8 @@ class OnePass:
 
     def __init__(self, file: TensorFile) -> None:
         self.entries = file.entries
-        self._start = file.start
+        self._head = file.head
+        self._found = bytearray(len(file.head))
         self._wanted: dict[str, memoryview] = {}
         self._afterwards: list[Callable[[], object]] = []
 
@@ -176,7 +177,13 @@ class OnePass:
         self._afterwards.append(do)
 
     def targets(self) -> tuple[Target, ...]:
-        return tuple(Target(self._start + self.entries[name].begin, memory) for name, memory in self._wanted.items())
+        start = len(self._head)
+        head = Target(0, memoryview(self._found))
+        return (head, *(Target(start + self.entries[name].begin, memory) for name, memory in self._wanted.items()))
+
+    def has_same_head(self) -> bool:
+        """Whether what was read begins as the file from which it is known what lies where."""
+        return self._found == self._head
 
     def finish(self) -> None:
         for do in self._afterwards:
@@ -192,12 +199,15 @@ def _check_size(name: str, entry: Entry, target: memoryview) -> None:
         raise ValueError(f"{name}: {entry.end - entry.begin} bytes where {target.nbytes} are expected")
 
 
-def _parse_header(file: BinaryIO) -> tuple[dict[str, Entry], int]:
+def _parse_header(file: BinaryIO) -> tuple[dict[str, Entry], bytes]:
+    """The entries, and the bytes up to the first tensor."""
     size = os.fstat(file.fileno()).st_size
-    length = int.from_bytes(file.read(8), "little")
+    prefix = file.read(8)
+    length = int.from_bytes(prefix, "little")
     if size < 8 or length > min(size - 8, _MAX_HEADER):
         raise ValueError("the header is longer than the file")
-    header = json.loads(file.read(length))
+    text = file.read(length)
+    header = json.loads(text)
     if not isinstance(header, dict):
         raise ValueError("the header is no object")
     entries = {name: _parse_entry(name, fields) for name, fields in header.items() if name != METADATA}
@@ -208,7 +218,7 @@ def _parse_header(file: BinaryIO) -> tuple[dict[str, Entry], int]:
         end = entry.end
     if end != size - 8 - length:
         raise ValueError(f"{size - 8 - length} bytes of data where the header has {end}")
-    return entries, 8 + length
+    return entries, prefix + text
 
 
 def _parse_entry(name: str, fields: object) -> Entry:

@@ -15,7 +15,7 @@ from perdure.errors import Misuse, tell
 from perdure.health import Health
 from perdure.parking import offer_to_park, stand_still
 from perdure.progress import Progress
-from perdure.restore import Damaged, restore_changed, restore_state
+from perdure.restore import Damaged, Restored, restore_changed, restore_state
 from perdure.saver import Saver, SaveRequest
 from perdure.settings import load_settings
 from perdure.signals import StopFlag
@@ -214,15 +214,15 @@ class Run:
             except Damaged as damaged:
                 set_aside_broken(found.path, damaged.verdict)
         self._walk.pass_over(self._settings.skipped_batches)
-        if found is not None:
-            tell(f"resumed from step {self.step} ({found.path})")
 
-    def _go_on_from(self, found: Found, moment: Moment) -> None:
+    def _go_on_from(self, found: Found, restored: Restored) -> None:
+        moment = restored.moment
         self._start = found.path
         self.step = self.resumed_from_step = moment.step
         self.values.update(moment.values)
         self._walk.load_tree(moment.position, moment.rng, self._data)
         self._saver.go_on_from(found, self._where())
+        tell(f"resumed from step {self.step} ({found.path}{', from memory' if restored.is_from_memory else ''})")
 
     def _finish(self) -> None:
         if self._is_stop_seen and not self._walk.is_complete:

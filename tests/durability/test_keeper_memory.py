@@ -17,7 +17,7 @@ from perdured.contract.checkpoint import list_checkpoints
 from perdured.keeper.loop import Loop
 from perdured.keeper.memory import Memory, _WriterLink
 from perdured.keeper.priority import Priority
-from perdured.keeper.talk import Committed
+from perdured.keeper.talk import Committed, MemoryPlace
 from support.crashes import load_tree
 from support.processes import is_alive, wait_until
 from support.stores import commit, is_whole, small_chunks
@@ -304,7 +304,7 @@ def test_what_is_under_way_hurries_with_what_is_urgent(how: str, holder: Holder)
 
 def test_an_answer_may_come_in_pieces() -> None:
     ours, theirs = socket.socketpair()
-    link = _WriterLink(0, ours, 1, {})
+    link = _WriterLink(MemoryPlace(0, 0), ours, 1, {})
     link._unanswered = [1, 2]
     theirs.sendall(b'{"generation": 1, "step": 3, "pa')
     assert link.read_answers() == []
@@ -320,7 +320,7 @@ def test_an_answer_may_come_in_pieces() -> None:
 def test_a_writer_that_hung_up_takes_no_orders_and_costs_nothing() -> None:
     ours, theirs = socket.socketpair()
     theirs.close()
-    link = _WriterLink(0, ours, 1, {})
+    link = _WriterLink(MemoryPlace(0, 0), ours, 1, {})
     link.order(1)
     assert link.read_answers() == [Committed(1, None, None, "its writer died")]
     ours.close()

@@ -44,7 +44,7 @@ def write(capture: Capture, root: Path) -> Path:
 def restore(root: Path, objects: Objects) -> Moment:
     found = find_newest(root, "run", "", hashes=False)
     assert found is not None
-    return restore_state(found, objects)
+    return restore_state(found, objects).moment
 
 
 def net() -> nn.Sequential:

@@ -20,6 +20,9 @@ CHECKPOINT_PAST = "PERDURE_CHECKPOINT_PAST"
 # Set after a loss that was not finite, where the spec says so: `perdure.Run` passes over as many batches.
 SKIP_BATCHES = "PERDURE_SKIP_BATCHES"
 
+# Where the former attempt's arena can be opened: `perdure.Run` goes on from there if it is still what the disk has.
+MEMORY = "PERDURE_MEMORY"
+
 # Marks every process of an attempt, so that what is left of one whose keeper is gone can be told from strangers.
 ATTEMPT_NONCE = "PERDURE_ATTEMPT_NONCE"
 
@@ -41,6 +44,7 @@ ATTEMPT_VARIABLES = (
     CHECKPOINT_MEMORY,
     CHECKPOINT_PAST,
     SKIP_BATCHES,
+    MEMORY,
     ATTEMPT_NONCE,
     STANDBY,
 )

@@ -40,6 +40,7 @@ its whole status at once and again after each change, so a listener that reconne
                                   "slowest": 0.4}|null, "unhealthy": {"since": 12, "step": 14}|null,
                         "stacks": {"pid": 4321, "signal": 43}|null, "can_park": true, "asked_to_park": false,
                         "parked": {"step": 12, "saved": true}|null,
+                        "memory": {"pid": 4322, "descriptor": 9}|null,     of who holds the arena
                         "tally": {"part": "training", "is_measured": true, "untold": 2.1, "loading": 0.4,
                                   "training": 93.0, "saving": 0.8, "silence": 0.1, "asleep": 0.0, "kept": 90.1|null}}
 

@@ -97,6 +97,7 @@ class Keeper:
         except OSError as error:
             return {"type": messages.MEMORY_REFUSED, "why": str(error)}
         why = "another process of the job has one already"
+        self._clients.push_status(at_once=True)
         return {"type": messages.MEMORY_HELD} if is_held else {"type": messages.MEMORY_REFUSED, "why": why}
 
     def _hear_news(self, message: dict[str, object], client: int) -> None:
@@ -145,7 +146,8 @@ class Keeper:
         now = time.monotonic()
         slept, run = read_clock() - now, self._attempt.run
         seen = talk.Situation(self.nonce, run, told, self._stop, self._exit, now, slept, pid)
-        return talk.format_status(seen._replace(is_asked_to_park=self._clients.is_asked_to_park))
+        seen = seen._replace(is_asked_to_park=self._clients.is_asked_to_park, memory=self._memory.place)
+        return talk.format_status(seen)
 
     def _on_signal(self, _: int) -> None:
         numbers = os.read(self._wakeup, 4096)

@@ -21,7 +21,7 @@ from .log import log
 from .loop import READ, Loop, read_clock
 from .priority import Priority, set_priority
 from .records import take, take_optional
-from .talk import Committed
+from .talk import Committed, MemoryPlace
 from .writer import fork_writer
 
 _REMEMBERED = 8
@@ -52,6 +52,12 @@ class Memory:
         return frozenset(writer.pid for writer in self._writers)
 
     @property
+    def place(self) -> MemoryPlace | None:
+        """Where the arena of the job that lives can be opened by others."""
+        writer = next((writer for writer in self._writers if not writer.is_finishing), None)
+        return MemoryPlace(writer.pid, writer.arena) if writer is not None else None
+
+    @property
     def is_writing(self) -> bool:
         return any(writer.is_writing for writer in self._writers)
 
@@ -65,7 +71,7 @@ class Memory:
             pid, control = fork_writer(arena, self._locks)
         finally:
             os.close(arena)
-        writer = _WriterLink(pid, control, client, place)
+        writer = _WriterLink(MemoryPlace(pid, arena), control, client, place)
         self._writers.append(writer)
         self._loop.watch(control.fileno(), READ, lambda _: self._hear(writer))
         return True
@@ -130,8 +136,8 @@ class Memory:
 
 
 class _WriterLink:
-    def __init__(self, pid: int, control: socket.socket, client: int, place: Mapping[str, object]) -> None:
-        self.pid = pid
+    def __init__(self, at: MemoryPlace, control: socket.socket, client: int, place: Mapping[str, object]) -> None:
+        self.pid, self.arena = at
         self.control = control
         self.client: int | None = client
         self.is_closed = self.is_finishing = False

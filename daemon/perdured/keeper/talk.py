@@ -241,6 +241,13 @@ def format_message(message: Mapping[str, object]) -> bytes:
     return json.dumps(message).encode() + b"\n"
 
 
+class MemoryPlace(NamedTuple):
+    """An arena, as anybody who may can open it: /proc/PID/fd/DESCRIPTOR."""
+
+    pid: int
+    descriptor: int
+
+
 class Situation(NamedTuple):
     """All that a status tells of."""
 
@@ -256,6 +263,7 @@ class Situation(NamedTuple):
     stacks_pid: int | None
     """The process that `told.stacks` is about."""
     is_asked_to_park: bool = False
+    memory: MemoryPlace | None = None
 
 
 def format_status(of: Situation) -> bytes:
@@ -285,6 +293,7 @@ def format_status(of: Situation) -> bytes:
             "tally": describe_tally(told.tally, of.now, of.slept),
             "can_park": told.can_park is not None,
             "asked_to_park": of.is_asked_to_park,
+            "memory": {"pid": of.memory.pid, "descriptor": of.memory.descriptor} if of.memory is not None else None,
             "parked": {"step": told.parked.step, "saved": told.parked.is_saved} if told.parked is not None else None,
         }
     )

@@ -3,6 +3,7 @@
 start_keeper       the launch protocol: nothing runs that is not recorded; as a child, or as a unit of systemd
 observe_attempt    what an attempt's directory and the kernel say about it
 observe_resume     what it was told to resume from
+open_arena         the memory of an attempt, which its keeper has told of
 connect_keeper     a proven connection to a living keeper
 perform_clean, signal_orphan, wait_orphan     for an attempt whose keeper is gone
 start_scrub        a process that verifies one checkpoint
@@ -14,6 +15,7 @@ Surveyor, wait_for_return, find_stuck         what an attempt had, and whether i
 KernelLog               what the kernel's log says of deaths and GPU faults
 """
 
+from .arenas import open_arena
 from .belongings import NOTHING, Belongings, Surveyor, wait_for_return
 from .carrier import Carrier, start_carrier
 from .kernel_log import KernelLog
@@ -62,6 +64,7 @@ __all__ = [
     "observe_cpus",
     "observe_program",
     "observe_resume",
+    "open_arena",
     "perform_clean",
     "sample_shape",
     "signal_orphan",

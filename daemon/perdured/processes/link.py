@@ -34,6 +34,7 @@ from perdured.keeper import records, talk
 from perdured.keeper.client import read_peer
 from perdured.keeper.identity import open_process
 from perdured.keeper.records import RunRecord, Want, take, take_optional
+from perdured.keeper.talk import MemoryPlace
 
 from .observe import make_exit
 from .waiting import wait_readable
@@ -82,6 +83,7 @@ class KeeperStatus:
     is_asked_to_park: bool = False
     parked: Stand | None = None
     tally: Tally | None = None
+    memory: MemoryPlace | None = None
 
 
 OnStatus = Callable[[KeeperStatus], None]
@@ -214,6 +216,7 @@ def parse_status(message: dict[str, object]) -> KeeperStatus:
     pace = take_optional(message, "pace", dict)
     stop = take_optional(message, "stop", dict)
     exit, stacks = take_optional(message, "exit", dict), take_optional(message, "stacks", dict)
+    memory = take_optional(message, "memory", dict)
     return KeeperStatus(
         leader_pid=take(take(message, "leader", dict), "pid", int),
         started_at=take(message, "started_at", float),
@@ -233,6 +236,7 @@ def parse_status(message: dict[str, object]) -> KeeperStatus:
         can_park=take_optional(message, "can_park", bool) or False,
         is_asked_to_park=take_optional(message, "asked_to_park", bool) or False,
         parked=_parse(Stand, message, "parked"),
+        memory=MemoryPlace(take(memory, "pid", int), take(memory, "descriptor", int)) if memory is not None else None,
     )
 
 

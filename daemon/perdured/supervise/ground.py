@@ -151,7 +151,8 @@ def prepare_ground(job: Job, launch: Launch, rivals: Rivals = MappingProxyType({
         events = _set_old_ones_aside(root, job.id)
         return Prepared(_describe_start(job, launch, None), events, Disk(has_chosen=False, is_fresh=True))
     suspects = [Path(path).name for path in launch.step_over]
-    choice = choose_checkpoint(root, but=suspects)
+    # A program that has handed its memory over is one of ours: what it loads it verifies in the same pass.
+    choice = choose_checkpoint(root, but=suspects, hashes=job.kept is None)
     events = tuple(_put_in_quarantine(path, verdict) for path, verdict in choice.rejected)
     disk = Disk(has_chosen=choice.chosen is not None, has_rejected=bool(choice.rejected))
     if choice.chosen is None and choice.existed:
@@ -208,6 +209,7 @@ def _describe_start(job: Job, launch: Launch, choice: Choice | None) -> Ground:
         environment.CHECKPOINT_PAST: _describe_past(job.record),
         environment.SKIP_BATCHES: str(skipped) if (skipped := _count_skipped(launch, choice)) else None,
         environment.VISIBLE_GPUS: ",".join(launch.gpus) or None,
+        environment.MEMORY: job.kept.path if job.kept is not None else None,
         environment.RESTART_REASON: launch.restart_reason,
         environment.RESUME_FROM: str(choice.chosen.path) if choice and choice.chosen else None,
         environment.RESUME_STEP: str(choice.chosen.step) if choice and choice.chosen else None,

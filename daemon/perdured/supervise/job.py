@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,9 +11,26 @@ from perdured.core.observation import CheckpointSeen, GroundSeen, Refused
 from perdured.core.pulse import Watch, WatchKind
 from perdured.core.record import UNDER_WAY, JobRecord
 from perdured.core.standby import StandbyWord
+from perdured.keeper.talk import MemoryPlace
 from perdured.processes import NOTHING, Belongings, KeeperLink, KeeperStatus
 from perdured.state.paths import StateDir
 from perdured.state.submission import Submission
+
+
+@dataclass
+class Kept:
+    """An arena that is held open."""
+
+    attempt: int
+    """Whose it was, or is."""
+    place: MemoryPlace
+    descriptor: int
+    alone_since: float | None = None
+    """When that attempt was first seen to have it no more."""
+
+    @property
+    def path(self) -> str:
+        return f"/proc/{os.getpid()}/fd/{self.descriptor}"
 
 
 @dataclass
@@ -41,6 +59,8 @@ class Job:
     """What the attempt was last seen to have that the next one may need."""
     standby: StandbyWord | None = None
     """What there is to say of the next attempt's process."""
+    kept: Kept | None = None
+    """The arena of its newest attempt that had one."""
     is_word_awaited: bool = False
     """The keeper was asked for its status: the next one is a reason to look again."""
     has_looked: bool = False

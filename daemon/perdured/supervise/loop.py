@@ -41,6 +41,7 @@ from .ground import Rivals
 from .intake import Intake
 from .job import Job
 from .journal import Journal
+from .kept import let_go_of_memory, look_after_memory
 from .observe import observe, observe_newest_checkpoint
 from .queue import Queue
 from .scrubber import Scrubber
@@ -114,6 +115,7 @@ class Loop:
         for job in self.jobs.values():
             if job.link is not None:
                 job.link.close()
+            let_go_of_memory(job)
         self._intake.close()
         self._kernel_log.close()
 
@@ -152,6 +154,7 @@ class Loop:
                 await self._sleep(job, wake_at)
         self._intake.forget(job)
         self._standbys.forget(job)
+        let_go_of_memory(job)
         self.jobs.pop(job.id, None)
         self.queue.forget(job.id)
         self._tasks.pop(job.id, None)
@@ -170,7 +173,8 @@ class Loop:
             if decision.record == before:
                 recheck_at = self._clock() + RECHECK if silent is not None else None
                 standby_at = await self._standbys.look(job)
-                return _earliest(decision.wake_at, recheck_at, self._intake.look_again_at(job), standby_at)
+                kept_until = look_after_memory(job, self._clock())
+                return _earliest(decision.wake_at, recheck_at, self._intake.look_again_at(job), standby_at, kept_until)
         return None
 
     async def _look(self, job: Job) -> Observation:
@@ -306,7 +310,7 @@ def _tell_apart(status: KeeperStatus) -> tuple[object, ...]:
     """What another decision may follow from."""
     phase = status.pulse.phase if status.pulse is not None else None
     parking = (status.can_park, status.is_asked_to_park, status.parked)
-    return (status.leader_pid, status.stop_reason, status.saving, phase, status.unhealthy, parking)
+    return (status.leader_pid, status.stop_reason, status.saving, phase, status.unhealthy, parking, status.memory)
 
 
 def _find_newest(root: Path, suspects: Collection[str]) -> tuple[str, CheckpointSeen | None]:

@@ -95,8 +95,12 @@ class Arena:
         """The memory itself lives as long as a view of it, or another process, does."""
         os.close(self.descriptor)
 
+    def begin_of(self, number: int) -> int:
+        """Where the slot begins, in bytes from the beginning of the arena."""
+        return int(_SLOTS_AT + number * self.slot_size)
+
     def slot(self, number: int) -> memoryview:
-        begin = _SLOTS_AT + number * self.slot_size
+        begin = self.begin_of(number)
         return self._view[begin : begin + self.slot_size]
 
     def begin(self, number: int) -> None:

@@ -32,12 +32,15 @@ class Target(NamedTuple):
     memory: memoryview
 
 
-def find_wrong_chunk(descriptor: int, file: FileEntry, chunk_size: int, targets: Iterable[Target] = ()) -> int | None:
+def find_wrong_chunk(
+    descriptor: int, file: FileEntry, chunk_size: int, targets: Iterable[Target] = (), *, start: int = 0
+) -> int | None:
     """Fill the targets. Returns the number of the first chunk with other bytes than were written. Errors: OSError.
 
+    `start` is where the bytes of the file begin, if they are a part of something larger.
     Targets do not overlap in the file, and lie in it. With a wrong chunk some are filled and some are not.
     """
-    reader = _Reader(descriptor, targets)
+    reader = _Reader(descriptor, start, targets)
     wrong: list[int] = []
 
     def check(number: int) -> None:
@@ -52,19 +55,20 @@ def find_wrong_chunk(descriptor: int, file: FileEntry, chunk_size: int, targets:
 
 
 class _Reader:
-    def __init__(self, descriptor: int, targets: Iterable[Target]) -> None:
+    def __init__(self, descriptor: int, start: int, targets: Iterable[Target]) -> None:
         self._descriptor = descriptor
+        self._start = start
         self._targets = sorted((target for target in targets if target.memory.nbytes), key=lambda each: each.begin)
         self._begins = [target.begin for target in self._targets]
 
     def read(self, begin: int, end: int) -> str:
         """The checksum of that range of the file, or of what is left of it."""
-        os.posix_fadvise(self._descriptor, begin, end - begin, os.POSIX_FADV_WILLNEED)
+        os.posix_fadvise(self._descriptor, self._start + begin, end - begin, os.POSIX_FADV_WILLNEED)
         crc, scratch = 0, memoryview(bytearray(min(PIECE_SIZE, end - begin)))
         for piece in self._cut(begin, end, scratch):
             filled = 0
             while filled < piece.nbytes:
-                count = os.preadv(self._descriptor, [piece[filled:]], begin + filled)
+                count = os.preadv(self._descriptor, [piece[filled:]], self._start + begin + filled)
                 if not count:
                     return "ends early"
                 filled += count

@@ -1,0 +1,56 @@
+"""A killed attempt's memory is where the next one goes on from, and it is given back as soon as it is not needed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from support.daemons import Daemon, wait_for
+
+SCRIPT = """
+import time
+import perdure
+
+class Count:
+    total = 0
+    def state_dict(self):
+        return {"total": self.total}
+    def load_state_dict(self, state):
+        self.total = state["total"]
+
+count = Count()
+with perdure.Run(count=count, every="1000000 steps") as run:
+    for _ in run.batches(range(1_000_000)):
+        count.total += 1
+        time.sleep(0.01)
+        run.report()
+        assert count.total == run.step
+"""
+SPEC = '[restart]\nbackoff = "10ms..50ms"\n'
+
+
+def _list_arenas(daemon: Daemon) -> set[int]:
+    """The inodes of those that the daemon holds."""
+    assert daemon.process is not None
+    found = set()
+    for link in Path(f"/proc/{daemon.process.pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            if "memfd:" in os.readlink(link):
+                found.add(link.stat().st_ino)
+    return found
+
+
+def test_the_next_attempt_goes_on_from_the_memory_of_the_one_that_was_killed(daemon: Daemon, tmp_path: Path) -> None:
+    (tmp_path / "count.py").write_text(SCRIPT)
+    job = daemon.submit(tmp_path, sys.executable, "count.py", extra=SPEC)
+    first = wait_for(lambda: _list_arenas(daemon), "the daemon to hold the arena")
+    daemon.wait_for_step(job, daemon.show(job)["step"] + 20)
+    os.kill(daemon.show(job)["attempts"][-1]["pid"], signal.SIGKILL)
+    wait_for(lambda: ", from memory)" in daemon.run("logs", job).stdout, "the next attempt to go on from memory")
+    second = wait_for(lambda: _list_arenas(daemon) - first, "the new attempt's arena")
+    wait_for(lambda: _list_arenas(daemon) == second, "the old one to be given back")
+    daemon.run("stop", job)
+    wait_for(lambda: not _list_arenas(daemon), "that of a job which rests to be given back")
