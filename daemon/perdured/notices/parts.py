@@ -20,11 +20,11 @@ from .eyes import Report, Tell
 from .tasks import end_tasks, wait_at_most
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Part:
     name: str
     every: float
-    """Seconds between two looks."""
+    """Seconds between two looks; whoever looks may change it."""
     look: Callable[[], Awaitable[tuple[Notice, ...]]]
     """What stands now. Raises Failed where that cannot be seen."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)

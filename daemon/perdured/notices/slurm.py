@@ -1,4 +1,4 @@
-"""Asks Slurm's controller when the job, in which all this runs, will end, four times a minute and at each signal.
+"""Asks Slurm's controller when the job, in which all this runs, will end: now and then, and at each signal.
 
 A preemption may come with no signal at all for a process that was not started by `srun`; the end that the controller
 tells moves all the same. So it is asked, not waited for.
@@ -10,14 +10,21 @@ from collections.abc import Mapping
 
 from perdured.core.notices.answer import Failed
 from perdured.core.notices.notice import Notice, SourceName
-from perdured.core.notices.slurm import SlurmJob, find_notices, parse_job
+from perdured.core.notices.slurm import (
+    EVERY,
+    Preemption,
+    SlurmJob,
+    choose_pause,
+    find_notices,
+    parse_job,
+    parse_partition,
+    say_listening,
+)
 from perdured.processes.asking import NoReply, ask_program
 
 from .eyes import Eyes, Tell
 from .parts import Kind, Part, watch_parts
 
-EVERY = 15.0
-"""Seconds. Each question is one call to the controller of the whole cluster."""
 WITHIN = 10.0
 
 
@@ -31,6 +38,12 @@ class Slurm:
         self._env = {**env, "TZ": "UTC0", "SLURM_TIME_FORMAT": "standard"}
         self._part = Part("end", EVERY, self._look)
         self._seen: SlurmJob | None = None
+        self._preemption: Preemption | None = None
+
+    @property
+    def pause(self) -> float:
+        """Seconds between two questions, as far as it has seen what a preemption leaves."""
+        return self._part.every
 
     async def watch(self, tell: Tell) -> None:
         await watch_parts(Kind(self.name, self._say), [self._part], tell, self._eyes.haste)
@@ -45,14 +58,26 @@ class Slurm:
         return True
 
     async def _look(self) -> tuple[Notice, ...]:
+        text = await self._ask("job", self._job)
+        before, self._seen = self._seen, parse_job(text)
+        if self._preemption is None or before is None or before.partition != self._seen.partition:
+            self._preemption = await self._look_at_partition(self._seen.partition)
+            self._part.every = choose_pause(self._preemption or Preemption())
+        return find_notices(self._seen, self._eyes.look(), text)
+
+    async def _look_at_partition(self, name: str) -> Preemption | None:
+        """None where that cannot be seen now: the end of the job is what counts."""
         try:
-            text = await ask_program(["scontrol", "show", "job", "-o", self._job], self._env, WITHIN)
+            return parse_partition(await self._ask("partition", name))
+        except Failed:
+            return None
+
+    async def _ask(self, what: str, name: str) -> str:
+        try:
+            return await ask_program(["scontrol", "show", what, "-o", name], self._env, WITHIN)
         except NoReply as error:
             raise Failed(str(error)) from None
-        self._seen = parse_job(text)
-        return find_notices(self._seen, self._eyes.look(), text)
 
     def _say(self) -> str:
         assert self._seen is not None
-        again = "it is queued again when it is preempted" if self._seen.requeues else "it is not queued again"
-        return f"the end of job {self._job}; {again}"
+        return say_listening(self._seen, self._preemption or Preemption())

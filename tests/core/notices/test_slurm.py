@@ -5,7 +5,17 @@ from __future__ import annotations
 import pytest
 
 from perdured.core.notices.answer import Failed, Look
-from perdured.core.notices.slurm import find_notices, parse_job, parse_limit
+from perdured.core.notices.slurm import (
+    EVERY,
+    LEAST,
+    Preemption,
+    choose_pause,
+    find_notices,
+    parse_job,
+    parse_limit,
+    parse_partition,
+    say_listening,
+)
 
 RUNNING = (
     "JobId=17 JobName=train UserId=root(0) GroupId=root(0) MCS_label=N/A Priority=4294901757 Nice=0 Account=(null) "
@@ -70,3 +80,36 @@ def test_limits(text: str, seconds: float | None) -> None:
 def test_what_cannot_be_read_says_nothing(text: str) -> None:
     with pytest.raises(Failed):
         parse_job(text)
+
+
+PARTITION = (
+    "PartitionName=low AllowGroups=ALL AllowAccounts=ALL AllowQos=ALL AllocNodes=ALL Default=YES QoS=N/A "
+    "DefaultTime=NONE DisableRootJobs=NO ExclusiveUser=NO GraceTime=20 Hidden=NO MaxNodes=UNLIMITED "
+    "PriorityTier=1 RootOnly=NO ReqResv=NO OverSubscribe=NO PreemptMode=REQUEUE State=UP TotalCPUs=2"
+)
+
+
+def test_where_a_preemption_leaves_little_time_a_quarter_of_it_passes_between_two_questions() -> None:
+    preemption = parse_partition(PARTITION)
+    assert preemption == Preemption(happens=True, grace=20.0)
+    assert choose_pause(preemption) == 5.0
+    assert choose_pause(Preemption(True, 600.0)) == EVERY
+    assert choose_pause(Preemption(True, 4.0)) == LEAST
+    said = say_listening(parse_job(RUNNING), preemption)
+    assert (
+        said
+        == "the end of job 17, asked each 5 s, as a preemption leaves 20 s; it is queued again when it is preempted"
+    )
+
+
+def test_where_nothing_is_preempted_or_no_time_is_left_the_controller_is_not_asked_more_often() -> None:
+    off = parse_partition(PARTITION.replace("PreemptMode=REQUEUE", "PreemptMode=OFF"))
+    at_once = parse_partition(PARTITION.replace("GraceTime=20", "GraceTime=0"))
+    assert choose_pause(off) == choose_pause(at_once) == EVERY
+    assert "asked each 15 s; it is queued" in say_listening(parse_job(RUNNING), off)
+    assert "partition low gives no time when it preempts" in say_listening(parse_job(RUNNING), at_once)
+
+
+def test_an_answer_about_no_partition_is_refused() -> None:
+    with pytest.raises(Failed, match="cannot be read"):
+        parse_partition("slurm_load_partitions error: Invalid partition name specified")

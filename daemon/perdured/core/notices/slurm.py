@@ -3,6 +3,11 @@
 `EndTime` is asked for again and again, since it moves: a preemption brings it forward to the end of the grace, an
 operator may move it either way. SLURM_JOB_END_TIME in the environment is frozen at the start, and older Slurms lack it.
 The times are asked for in UTC, because Slurm prints them without a zone.
+
+How often: each question is a call to the one controller of the whole cluster, so four a minute, while that is often
+enough. It is not where the partition takes jobs away after a short GraceTime, and the job hears no signal of it: there
+a quarter of that time passes between two questions, though never less than LEAST. A GraceTime of 0 leaves nothing that
+asking could find; or else it is a QOS that has one, which nobody can see from here.
 """
 
 from __future__ import annotations
@@ -16,6 +21,10 @@ from .times import parse_bare_utc
 
 _FIELD = re.compile(r"(?:^|\s)([A-Za-z][A-Za-z/:]*)=(\S*)")
 _LIMIT = re.compile(r"(?:(\d+)-)?(\d+):(\d\d)(?::(\d\d))?")
+EVERY = 15.0
+LEAST = 3.0
+"""Seconds between two questions."""
+_OF_THE_GRACE = 0.25
 _SOONER = 5.0
 """Seconds. An end that much before the time limit was brought forward."""
 
@@ -30,6 +39,15 @@ class SlurmJob(NamedTuple):
     is_preempted: bool
     requeues: bool
     restarts: int
+    partition: str = ""
+
+
+class Preemption(NamedTuple):
+    """What the partition lets happen to its jobs."""
+
+    happens: bool = False
+    grace: float = 0.0
+    """Seconds from its beginning to the end; 0 also where a QOS may have another."""
 
 
 def parse_job(text: str) -> SlurmJob:
@@ -46,7 +64,35 @@ def parse_job(text: str) -> SlurmJob:
         is_preempted=parse_bare_utc(fields.get("PreemptTime", "")) is not None,
         requeues=fields.get("Requeue") == "1",
         restarts=int(fields["Restarts"]) if fields.get("Restarts", "").isdecimal() else 0,
+        partition=fields.get("Partition", ""),
     )
+
+
+def parse_partition(text: str) -> Preemption:
+    """`scontrol show partition -o`."""
+    fields = dict(_FIELD.findall(text))
+    if "PartitionName" not in fields:
+        raise Failed(f"the controller's answer cannot be read: {shorten(text)}")
+    grace = fields.get("GraceTime", "")
+    happens = fields.get("PreemptMode", "OFF").upper() != "OFF"
+    return Preemption(happens, float(grace) if happens and grace.isdecimal() else 0.0)
+
+
+def choose_pause(preemption: Preemption) -> float:
+    """Seconds between two questions."""
+    if not preemption.grace:
+        return EVERY
+    return min(max(_OF_THE_GRACE * preemption.grace, LEAST), EVERY)
+
+
+def say_listening(job: SlurmJob, preemption: Preemption) -> str:
+    again = "it is queued again when it is preempted" if job.requeues else "it is not queued again"
+    asked = f"the end of job {job.id}, asked each {choose_pause(preemption):.0f} s"
+    if not preemption.happens:
+        return f"{asked}; {again}"
+    if not preemption.grace:
+        return f"{asked}; partition {job.partition} gives no time when it preempts (a QOS may); {again}"
+    return f"{asked}, as a preemption leaves {preemption.grace:.0f} s; {again}"
 
 
 def parse_limit(text: str) -> float | None:
