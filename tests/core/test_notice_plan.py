@@ -177,7 +177,7 @@ def test_what_was_never_measured_saves_now_or_two_minutes_before_the_end_of_a_lo
 def test_what_an_attempt_has_not_measured_yet_the_one_before_it_had() -> None:
     young = Pace(snapshot_every=None, write=3.0, fastest_write=3.0, slowest_write=3.0)
     joined = join_pace(young, MEASURED)
-    assert joined == young._replace(slowest_copy=0.2, slowest_step=0.3)
+    assert joined == young._replace(copy=0.1, slowest_copy=0.2, slowest_step=0.3)
     assert (join_pace(None, MEASURED), join_pace(young, None), join_pace(None, None)) == (MEASURED, young, None)
 
 

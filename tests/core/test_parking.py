@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from perdured.contract.pacing import Pace
 from perdured.core.actions import GoOn, Launch, Park, Save, Stop
 from perdured.core.decide import Decision, decide
 from perdured.core.notice_plan import Answer
@@ -216,3 +217,24 @@ def test_a_fence_is_no_reason_not_to_stop_or_to_wait() -> None:
     assert see(make_record(Queued(), wish="stop"), fence=FENCE).record.phase == Stopped()
     waiting = make_record(Waiting(until=NOW + 8))
     assert see(waiting, fence=FENCE).record == waiting
+
+
+# What saves take, on record -------------------------------------------------------------------------------------------
+
+
+def test_what_saves_take_is_on_record_as_soon_as_it_is_known() -> None:
+    """The machine may go at any time, and the attempt on the next one would not know what fits."""
+    decision = see(make_record(), held(), pace=MEASURED)
+    assert decision.record.pace == MEASURED
+    again = see(decision.record, held(), pace=MEASURED._replace(slowest_step=MEASURED.slowest_step * 2))  # type: ignore[operator]
+    assert again.record == decision.record, "not at every measurement: each note is a write"
+
+
+@pytest.mark.parametrize("attempt", [script(stand=STAND), lost(rebooted=True)])
+def test_an_attempt_that_had_no_time_to_measure_takes_nothing_from_what_was_known(attempt: Any) -> None:
+    """It was preempted in its restore."""
+    young = Pace(write=9.0, fastest_write=9.0, slowest_write=9.0)
+    record = make_record(SAVING, pace=MEASURED)
+    pace = see(record, attempt, NEAR, pace=young).record.pace
+    assert pace is not None
+    assert (pace.slowest_write, pace.slowest_step) == (9.0, MEASURED.slowest_step)

@@ -1,8 +1,12 @@
-"""What the ledger needs to be on record: when a job came into its phase, and now and then what the time of the attempt
-under way went into, for the case that its keeper does not live to write it down."""
+"""What has to be on record before an attempt has ended, for the case that its machine goes and its keeper does not live
+to write it down: when the job came into its phase, now and then what the time of the attempt went into, and what its
+saves have taken, by which the next one knows what fits before a deadline."""
 
 from __future__ import annotations
 
+from perdured.contract.pacing import Pace
+
+from .notice_plan import MEASURED, join_pace
 from .record import JobRecord
 from .tally import Tally
 
@@ -28,3 +32,14 @@ def note_tally(record: JobRecord, tally: Tally | None) -> JobRecord:
     if tally is None or tally.total < noted + NOTE_EVERY:
         return record
     return record.with_attempt(last.model_copy(update={"tally": tally}))
+
+
+def note_pace(record: JobRecord, pace: Pace | None) -> JobRecord:
+    """The record with what this attempt is the first to measure. The rest is noted when it stands still or ends."""
+    if pace is None or not any(_is_first(name, pace, record.pace) for name in MEASURED):
+        return record
+    return record.but(pace=join_pace(pace, record.pace))
+
+
+def _is_first(name: str, now: Pace, before: Pace | None) -> bool:
+    return getattr(now, name) is not None and (before is None or getattr(before, name) is None)

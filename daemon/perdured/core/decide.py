@@ -8,7 +8,7 @@ restart?" is answered by `perdured.core.judgement`.
 
 from __future__ import annotations
 
-from .chronicle import note_tally, stamp_change
+from .chronicle import note_pace, note_tally, stamp_change
 from .decision import Context, Decision
 from .diagnosis import diagnose
 from .observation import Ended, Held, Lost, Observation, Orphaned
@@ -44,7 +44,7 @@ def _note_what_was_seen(record: JobRecord, observation: Observation) -> JobRecor
     if isinstance(seen, Ended | Lost) and observation.step is not None:
         record = record.but(loss=observation.loss, total=observation.total)
     if seen.pid is None or seen.pid == last.pid:
-        return note_tally(record, observation.tally)
+        return note_pace(note_tally(record, observation.tally), observation.pace)
     facts = {
         "pid": seen.pid,
         "started_at": seen.started_at,

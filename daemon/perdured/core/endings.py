@@ -14,6 +14,7 @@ from perdured.core.queue.turn import ASIDE
 from .budgets import charge, count_failures
 from .decision import Context, Decision, tell
 from .judgement import GiveUp, StepOver, judge_failure
+from .notice_plan import join_pace
 from .observation import CheckpointSeen, Ended, Refused
 from .policy import backoff_delay, count_idle_ends, has_advanced, probe_delay
 from .record import Failed, JobRecord, Parked, Phase, Saving, Skip, Stopped, Succeeded, Waiting
@@ -122,7 +123,7 @@ def close_attempt(c: Context, end: End) -> JobRecord:
     record = _forget_old_evidence(c.record).with_attempt(last.model_copy(update=changes))
     record = record.but(progress=newest.step if newest is not None else record.progress)
     pace = (seen.exit.pace if isinstance(seen, Ended) else None) or c.observation.pace
-    record = record.but(pace=pace) if pace is not None else record
+    record = record.but(pace=join_pace(pace, record.pace))
     if c.spec.health.skip_batches and end.cause == Cause.NON_FINITE:
         record = record.but(skip=_find_skip(record, newest))
     return record.but(failures=0, spent={}, hops=0) if advanced else record

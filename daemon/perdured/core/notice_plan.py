@@ -57,7 +57,8 @@ UNMEASURED = 120.0
 _BEFORE_LATE = 1.0
 """Seconds by which a late save is early: somebody has to be told, and to look."""
 
-_MEASURED = ("slowest_copy", "fastest_write", "slowest_write", "slowest_step")
+MEASURED = ("copy", "write", "slowest_copy", "fastest_write", "slowest_write", "slowest_step")
+"""Of a pace: what only time tells."""
 
 Kind = Literal["save_now", "save_late", "save_what_fits", "begin_nothing"]
 
@@ -84,7 +85,7 @@ def join_pace(now: Pace | None, before: Pace | None) -> Pace | None:
     """What this attempt has measured; what it has not yet, as the one before it had."""
     if now is None or before is None:
         return now or before
-    return now._replace(**{name: getattr(before, name) for name in _MEASURED if getattr(now, name) is None})
+    return now._replace(**{name: getattr(before, name) for name in MEASURED if getattr(now, name) is None})
 
 
 class Answer(Value):

@@ -13,7 +13,7 @@ from __future__ import annotations
 from . import steps
 from .actions import GoOn, Park, Save, Stop
 from .decision import Context, Decision, tell
-from .notice_plan import Answer
+from .notice_plan import Answer, join_pace
 from .observation import Held, Observation
 from .record import UNDER_WAY, JobRecord, Parked, ParkedInPlace, Queued, Running, Saving, Starting, Waiting
 from .triggers import Trigger
@@ -108,7 +108,7 @@ def then_stand(c: Context) -> Decision:
     assert stand is not None
     phase = ParkedInPlace(attempt=c.attempt, step=stand.step, saved=stand.saved)
     # If its machine goes now, nobody will tell any more what its saves have taken.
-    record = c.record.but(phase=phase, reason=say_standing(phase), pace=c.observation.pace or c.record.pace)
+    record = c.record.but(phase=phase, reason=say_standing(phase), pace=join_pace(c.observation.pace, c.record.pace))
     return Decision(record, (), (tell(record, "parked"),) if c.record.phase != phase else ())
 
 
