@@ -67,11 +67,21 @@ def test_a_run_that_tells_its_steps_is_divided_as_its_keeper_counted() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(("part", "goes_to"), [("untold", "starting"), ("loading", "loading"), ("saving", "saving")])
+@pytest.mark.parametrize(
+    ("part", "goes_to"), [("untold", "starting"), ("loading", "loading"), ("saving", "saving"), ("standing", "waiting")]
+)
 def test_what_it_is_doing_now_counts_already(part: str, goes_to: str) -> None:
     running = attempt_of(cause=None, launched_at=0, started_at=0)
     seen = Observation(attempt=held(), tally=measured(part=part))
     assert parts_of(ledger_of(Running(attempt=1), running, until=9, seen=seen)) == {goes_to: 9}
+
+
+def test_a_job_that_stands_still_for_a_notice_waits() -> None:
+    running = attempt_of(cause=None, launched_at=0, started_at=0)
+    seen = Observation(attempt=held(), tally=measured(training=40, saving=2, standing=50), step=40)
+    assert parts_of(ledger_of(Running(attempt=1), running, until=95, seen=seen)) == {
+        "saving": 2, "waiting": 50, "useful": 43,
+    }  # fmt: skip
 
 
 def test_of_a_program_that_tells_nothing_all_but_its_saves_is_work() -> None:

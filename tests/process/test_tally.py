@@ -79,6 +79,34 @@ def test_a_process_that_dies_in_its_save_was_saving() -> None:
     assert count(state, 130.0).part == "saving"
 
 
+@pytest.mark.parametrize("is_by_the_keeper", [True, False])
+def test_to_stand_still_for_a_notice_is_neither_a_save_nor_training(is_by_the_keeper: bool) -> None:
+    state = hear((STACKS, 100.0), progress(1, 101.0), saving(102.0))
+    saved = talk.forget_saving(state, 1, 104.0) if is_by_the_keeper else talk.hear_job(state, CHECKPOINT, 1, 104.0)
+    stands = saved
+    for at in (104.0, 109.0, 114.0):
+        stands = talk.hear_job(stands, {"type": "parked", "step": 1, "saved": True, "at": at}, 1, at)
+    tally = count(stands, 116.0)
+    assert (tally.part, tally.silence, tally.standing, tally.saving) == ("standing", 2.0, 10.0, 2.0)
+    goes_on = talk.hear_job(stands, {"type": "going_on", "at": 116.0}, 1, 116.0)
+    tally = count(goes_on, 117.0)
+    assert (tally.part, tally.standing, tally.saving, tally.training) == ("training", 12.0, 2.0, 1.0)
+
+
+def test_who_stands_still_before_its_first_step_loads_on_afterwards() -> None:
+    state = hear((STACKS, 100.0), ({"type": "parked", "step": 0, "saved": True}, 103.0), ({"type": "going_on"}, 110.0))
+    tally = count(state, 112.0)
+    assert (tally.loading, tally.standing, tally.part) == (3.0, 7.0, "loading")
+
+
+def test_a_program_that_tells_only_its_saves_can_stand_still_as_well() -> None:
+    """`perdure.save`, which has no pulse."""
+    parked = ({"type": "parked", "step": 1, "saved": True}, 170.0)
+    state = hear(progress(1, 160.0), saving(160.0), (CHECKPOINT, 165.0), parked, ({"type": "going_on"}, 200.0))
+    tally = count(state, 201.0)
+    assert (tally.untold, tally.saving, tally.standing, tally.part) == (65.0, 5.0, 30.0, "untold")
+
+
 def test_time_that_the_machine_slept_is_told_apart() -> None:
     tally = Tally(since=BEGAN, slept=50.0)
     assert describe_tally(tally, 110.0, 53.0)["asleep"] == 3.0
@@ -89,7 +117,12 @@ def test_words_that_are_no_sign_of_the_work_move_nothing() -> None:
     assert state.tally == Tally(since=BEGAN)
 
 
-_message = st.sampled_from(["progress", "phase", "stacks", "saving", "checkpoint", "pace", "other", "gone", "answered"])
+_message = st.sampled_from(
+    [
+        *("progress", "phase", "stacks", "saving", "checkpoint", "parked", "going_on"),
+        *("pace", "other", "gone", "answered"),
+    ]
+)
 
 
 @given(told=st.lists(st.tuples(_message, st.integers(1, 3), st.floats(0, 50), st.floats(0, 60)), max_size=30))
@@ -100,6 +133,7 @@ def test_whatever_is_told_by_whom_and_however_late_each_second_is_counted_once(
     for kind, client, later, stalled in told:
         now += later
         message = {"type": kind, "step": 1, "path": "/c", "signal": 43, "name": "evaluation", "stalled": stalled}
+        message |= {"saved": True} if kind == "parked" else {}
         if kind == "gone":
             state = talk.forget_client(state, client, now)
         elif kind == "answered":

@@ -42,7 +42,8 @@ its whole status at once and again after each change, so a listener that reconne
                         "parked": {"step": 12, "saved": true}|null,
                         "memory": {"pid": 4322, "descriptor": 9}|null,     of who holds the arena
                         "tally": {"part": "training", "is_measured": true, "untold": 2.1, "loading": 0.4,
-                                  "training": 93.0, "saving": 0.8, "silence": 0.1, "asleep": 0.0, "kept": 90.1|null}}
+                                  "training": 93.0, "saving": 0.8, "standing": 0.0, "silence": 0.1,
+                                  "asleep": 0.0, "kept": 90.1|null}}
 
 A save may have to end "before" so many seconds are over. The keeper makes a "deadline" of it, a time of CLOCK_BOOTTIME,
 which the job hands back with the commit; without one it is null or absent.

@@ -9,7 +9,8 @@
 | redone | of training at steps that an earlier attempt had reached already |
 | saving | in which training stood still for a save |
 | hung | from the last sign of life to the end, of an attempt that was ended because it hung |
-| waiting | between an end and the next start: backoff, storage, a machine that is away or asleep, a job that rests |
+| waiting | between an end and the next start: backoff, storage, a machine that is away or asleep, a job that rests; |
+|  | also while it stands still for a notice |
 
 Pure, from the record alone; nothing is added up from day to day that could be lost. A cursor goes from the submission
 to the end and never back, and what it passes over is given away at once: so the parts add up to the whole, whatever the
@@ -169,12 +170,14 @@ def _divide(span: float, tally: Tally | None) -> dict[str, float]:
     if tally is None:
         return parts
     untold = tally.untold if tally.is_measured else 0.0
-    told = {"starting": untold, "loading": tally.loading, "saving": tally.saving, "waiting": tally.asleep}
+    told = {"starting": untold, "loading": tally.loading, "saving": tally.saving}
+    told["waiting"] = tally.asleep + tally.standing
     left = span
     for part, seconds in told.items():
         parts[part] = min(seconds, left)
         left -= parts[part]
-    is_open = {"untold": "starting" if tally.is_measured else None, "loading": "loading", "saving": "saving"}
+    is_open = {"loading": "loading", "saving": "saving", "standing": "waiting"}
+    is_open |= {"untold": "starting"} if tally.is_measured else {}
     open_part = is_open.get(tally.part)
     if open_part is not None:
         worked = tally.training + (0.0 if tally.is_measured else tally.untold)

@@ -19,6 +19,8 @@ class Tally(Value):
     loading: float = Seconds
     training: float = Seconds
     saving: float = Seconds
+    standing: float = Seconds
+    """Still, for a notice."""
     silence: float = Seconds
     """Since its last sign; in none of those above."""
     asleep: float = Seconds
@@ -29,4 +31,5 @@ class Tally(Value):
     @property
     def total(self) -> float:
         """What is known of the length of the attempt."""
-        return self.untold + self.loading + self.training + self.saving + self.silence + self.asleep
+        told = self.untold + self.loading + self.training + self.saving + self.standing
+        return told + self.silence + self.asleep

@@ -7,7 +7,8 @@ Each sign of the job ends the interval since the one before, which goes to what 
 |---|---|
 | untold | the first word of a program that tells its steps; of another one this is all but its saves |
 | loading | the first step |
-| saving | the checkpoint is told, or the next step; to stand still for a notice is part of it |
+| saving | the checkpoint is told, or the next step |
+| standing | it goes on: it stood still for a notice |
 | training | the next save |
 
 What is still open when the process dies is left open: only the daemon knows whether that was a hang. Seconds are of
@@ -24,9 +25,13 @@ from perdured.contract import messages
 from .pulse import Pulse, take_time
 from .records import take_optional
 
-UNTOLD, LOADING, TRAINING, SAVING = "untold", "loading", "training", "saving"
-_SIGNS = (messages.PROGRESS, messages.PHASE, messages.STACKS, messages.SAVING, messages.CHECKPOINT)
-_OF_PHASE = {messages.STARTING: LOADING, messages.SAVING_PHASE: SAVING, messages.PARKED_PHASE: SAVING}
+UNTOLD, LOADING, TRAINING, SAVING, STANDING = "untold", "loading", "training", "saving", "standing"
+_SIGNS = (
+    *(messages.PROGRESS, messages.PHASE, messages.STACKS, messages.SAVING, messages.CHECKPOINT),
+    *(messages.PARKED, messages.GOING_ON),
+)
+_OF_MESSAGE = {messages.SAVING: SAVING, messages.PARKED: STANDING}
+_OF_PHASE = {messages.STARTING: LOADING, messages.SAVING_PHASE: SAVING, messages.PARKED_PHASE: STANDING}
 
 
 class Tally(NamedTuple):
@@ -42,6 +47,7 @@ class Tally(NamedTuple):
     loading: float = 0.0
     training: float = 0.0
     saving: float = 0.0
+    standing: float = 0.0
     kept: float | None = None
     """Seconds of work, of those above, when it told its last checkpoint."""
     stalled: float = 0.0
@@ -53,7 +59,7 @@ def hear_tally(tally: Tally, message: Mapping[str, object], pulse: Pulse | None,
     kind = message["type"]
     if kind not in _SIGNS:
         return tally
-    part = _find_part(tally, pulse, is_saving=kind == messages.SAVING)
+    part = _OF_MESSAGE.get(str(kind)) or _find_part(tally, pulse)
     stall = _take_stall(tally, message) if kind == messages.PROGRESS else 0.0
     tally = _move_stall(move_on(tally, take_time(message, now), part), stall)
     if kind == messages.CHECKPOINT:
@@ -70,7 +76,7 @@ def move_on(tally: Tally, at: float, part: str) -> Tally:
 
 def end_save_of(tally: Tally, pulse: Pulse | None, now: float) -> Tally:
     """Somebody else has done it, or it was given up."""
-    return move_on(tally, now, _find_part(tally, pulse, is_saving=False)) if tally.part == SAVING else tally
+    return move_on(tally, now, _find_part(tally, pulse)) if tally.part == SAVING else tally
 
 
 def describe_tally(tally: Tally, now: float, slept: float) -> dict[str, object]:
@@ -78,18 +84,16 @@ def describe_tally(tally: Tally, now: float, slept: float) -> dict[str, object]:
     return {
         "part": tally.part,
         "is_measured": tally.is_measured,
-        **{part: round(getattr(tally, part), 3) for part in (UNTOLD, LOADING, TRAINING, SAVING)},
+        **{part: round(getattr(tally, part), 3) for part in (UNTOLD, LOADING, TRAINING, SAVING, STANDING)},
         "silence": round(max(now - tally.since, 0.0), 3),
         "asleep": round(max(slept - tally.slept, 0.0), 3),
         "kept": round(tally.kept, 3) if tally.kept is not None else None,
     }
 
 
-def _find_part(tally: Tally, pulse: Pulse | None, *, is_saving: bool) -> str:
-    if is_saving:
-        return SAVING
+def _find_part(tally: Tally, pulse: Pulse | None) -> str:
     if pulse is not None:
-        return _OF_PHASE.get(pulse.phase, TRAINING)
+        return _OF_PHASE.get(pulse.phase, TRAINING if pulse.steps > 0 else LOADING)
     return TRAINING if tally.is_measured else UNTOLD
 
 
