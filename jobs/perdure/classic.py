@@ -10,6 +10,9 @@ would damage the checkpoint, which is then found out, and the one before it used
 **Stopping.** Under Perdure, and only there, the first `save` or `load` takes over SIGTERM, unless the script handles it
 itself: the process ends with status 75 after the next completed `save`. A script that never saves again is killed when
 its grace is over; one that comes to its end first, ends as it would have.
+
+**Notices.** While the machine may be taken away, such a script stands still at the end of its next completed `save`,
+and goes on from there if the notice is withdrawn. See `supervisor`.
 """
 
 from __future__ import annotations
@@ -17,20 +20,17 @@ from __future__ import annotations
 import functools
 import glob
 import os
-import signal
 from pathlib import Path
 from typing import Any
 
 from perdure import directory
-from perdure.channel import Channel, open_channel
 from perdure.directory import Found
 from perdure.errors import Misuse, SaveFailed, tell
 from perdure.files import replace_by_link
 from perdure.health import Health
-from perdure.imports import record_imports
 from perdure.settings import load_keep
-from perdure.signals import StopFlag
-from perdured.contract import environment, exits, messages
+from perdure.supervisor import Supervisor
+from perdured.contract import environment
 from perdured.contract.checkpoint.layout import QUARANTINE
 
 _MISSING: Any = object()
@@ -46,7 +46,8 @@ def save(obj: object, path: str | os.PathLike[str], *, step: int | None = None, 
         keep: how many to keep; never fewer than two. If not given: what the job's spec says, else 3.
 
     Errors: CannotSave for an object that could not be loaded again; SaveFailed if the storage refuses it. What was
-    saved before is untouched then. Under Perdure it exits with status 75 after the save if the job is to stop.
+    saved before is untouched then. Under Perdure it exits with status 75 after the save if the job is to stop, and does
+    not return before a notice is withdrawn, if the machine is about to be taken away.
     """
     from perdure import pickles, streamed
 
@@ -190,31 +191,6 @@ def _read_number(loss: Any) -> float | None:
 # Under Perdure ---------------------------------------------------------------------------------------------------
 
 
-class _Supervisor:
-    """The keeper of this process, if it has one; else nothing happens."""
-
-    def __init__(self) -> None:
-        self._channel: Channel = open_channel()
-        self._stop = StopFlag((signal.SIGTERM,))
-        self._is_recorded = False
-        if self._channel.is_open and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            self._stop.install()
-
-    def announce(self, step: int) -> None:
-        self._channel.send({"type": messages.PROGRESS, "step": step})
-        self._channel.send({"type": messages.SAVING, "step": step})
-
-    def confirm(self, step: int, path: Path) -> None:
-        """Exits with status 75 if the job is to stop."""
-        self._channel.send({"type": messages.CHECKPOINT, "step": step, "path": str(path)})
-        if self._channel.is_open and not self._is_recorded:
-            self._is_recorded = True
-            record_imports()
-        if self._stop.signal is not None:
-            tell(f"stopped by {self._stop.signal.name} at step {step}; run the same command to go on")
-            raise SystemExit(exits.RUN_AGAIN)
-
-
 @functools.cache
-def _supervisor() -> _Supervisor:
-    return _Supervisor()
+def _supervisor() -> Supervisor:
+    return Supervisor()

@@ -40,6 +40,17 @@ with open("final", "w") as file:
     file.write(f"{run.step} {walk.place!r} {random.random()!r}")
 """
 
+SAVES = """
+import os, sys, time
+import perdure
+state = perdure.load("a.pth", default={"step": 0})
+for step in range(state["step"] + 1, 100_000):
+    time.sleep(0.02)
+    perdure.save({"step": step}, "a.pth")
+    with open("saved", "a") as file: print(step, file=file)
+    if os.path.exists("enough"): break
+"""
+
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
@@ -140,6 +151,49 @@ def test_with_time_enough_it_trains_on_after_a_save_and_saves_again_just_in_time
     machine.withdraw()
     machine.ask(job, "stop")
     machine.wait_for_state(job, "stopped")
+
+
+def test_a_script_that_calls_save_itself_stands_still_after_its_next_save_and_goes_on(
+    machine: Machine, tmp_path: Path
+) -> None:
+    """And the time in which it stands is in the ledger as waiting, not as a save nor as training."""
+    pytest.importorskip("torch")
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "train.py").write_text(SAVES)
+    job = submit(machine, work, "train.py")
+    wait_for_step(machine, job, 3)
+    machine.warn(20.0)
+    parked = machine.wait_for_state(job, "parked")
+    machine.sleep(1.0)
+    stood = machine.show(job)
+    assert stood.ledger.waiting - parked.ledger.waiting >= 0.9
+    assert stood.ledger.useful - parked.ledger.useful <= 0.1
+    machine.withdraw()
+    assert machine.wait_for_state(job, "running").attempts[-1].pid == parked.attempts[-1].pid
+    wait_for_step(machine, job, (parked.step or 0) + 3)
+    (work / "enough").touch()
+    assert len(machine.wait_for_state(job, "succeeded").attempts) == 1
+    saved = [int(line) for line in (work / "saved").read_text().split()]
+    assert saved == list(range(1, len(saved) + 1)), "nothing is done twice, and nothing left out"
+
+
+@pytest.mark.slow
+def test_what_stood_still_for_longer_than_its_output_may_be_silent_is_no_hang_when_it_goes_on(
+    machine: Machine, tmp_path: Path
+) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "train.py").write_text(SCRIPT.replace("run.report()", "print(run.step, flush=True); run.report()"))
+    job = submit(machine, work, "train.py", "2.0", extra='[health]\noutput_after = "3s"')
+    wait_for_step(machine, job, 1)
+    machine.warn(60.0)
+    parked = machine.wait_for_state(job, "parked")
+    machine.sleep(5.0)
+    machine.withdraw()
+    assert len(wait_for_step(machine, job, (parked.step or 0) + 1).attempts) == 1
+    machine.ask(job, "stop")
+    assert machine.wait_for_state(job, "stopped").attempts[-1].cause == "stopped"
 
 
 def test_a_program_that_cannot_stand_still_ends_and_starts_again_when_the_notice_is_withdrawn(

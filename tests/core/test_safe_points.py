@@ -29,6 +29,15 @@ def test_one_whose_steps_are_that_long_could_not_either() -> None:
     assert find_deafness(see(1.0), Pace(slowest_step=5.0)) is None
 
 
+def test_a_script_whose_saves_are_that_far_apart_could_not_either() -> None:
+    """`perdure.save`: no steps are heard of, only its saves."""
+    seen = Observation(attempt=held().model_copy(update={"can_park": True}))
+    said = find_deafness(seen, Pace(slowest_step=1200.0))
+    assert said is not None
+    assert said.startswith("from one save to the next it has taken 20 min")
+    assert find_deafness(seen, Pace(slowest_step=5.0)) is None
+
+
 def test_one_that_saves_stands_still_or_has_no_safe_points_at_all_is_not_blamed() -> None:
     assert find_deafness(see(190.0, phase="saving"), None) is None
     assert find_deafness(see(190.0, stands=True), None) is None

@@ -9,7 +9,8 @@ import shutil
 import signal
 import textwrap
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,11 @@ from torch import nn
 import perdure
 from perdure import classic, directory, errors, streamed
 from perdure.health import Health
+from perdure.supervisor import Rhythm
 from perdured.contract import environment
 from perdured.contract.checkpoint import list_checkpoints, verify_checkpoint
-from support.keepers import listening
-from support.training import Trainings
+from support.keepers import Listener, listening
+from support.training import Life, Trainings
 from support.trees import freeze
 
 pytestmark = pytest.mark.torch
@@ -422,11 +424,88 @@ def test_under_a_keeper_it_stops_after_the_next_save(trainings: Trainings, tmp_p
         assert first.code == 75, first.output
         assert "epoch 3" in first.output
         assert "epoch 4" not in first.output
-        told = [(message["type"], message["step"]) for message in keeper.messages if message["type"] != "hello"]
+        told = [(message["type"], message["step"]) for message in keeper.messages if "step" in message]
         assert told[-3:] == [("progress", 4), ("saving", 4), ("checkpoint", 4)]
         second = trainings.run(script, cwd=tmp_path, env=env)
     assert second.code == 0, second.output
     assert "from 4" in second.output
+
+
+STANDS = """
+import os, sys, time
+import perdure
+state = perdure.load("a.pth", default={"epoch": 0})
+for epoch in range(state["epoch"], 1000):
+    print("epoch", epoch, flush=True)
+    time.sleep(0.01)
+    perdure.save({"epoch": epoch + 1}, "a.pth")
+    if epoch >= 5 and os.path.exists("enough"): break
+"""
+
+
+@contextmanager
+def standing(trainings: Trainings, folder: Path) -> Iterator[tuple[Listener, Life]]:
+    """One that was told to stand still in the middle of its work, and does."""
+    script = folder / "script.py"
+    script.write_text(STANDS)
+    with listening(folder / "k.sock") as keeper:
+        life = trainings.start(script, cwd=folder, env={environment.CHANNEL: str(keeper.path)})
+        keeper.wait_for("can_park")
+        keeper.wait_for("checkpoint", 3)
+        keeper.say(b'{"type": "park", "deadline": null}\n')
+        keeper.wait_for("parked")
+        yield keeper, life
+
+
+def test_told_of_a_notice_it_stands_still_after_its_next_save_and_goes_on_from_there(
+    trainings: Trainings, tmp_path: Path
+) -> None:
+    with standing(trainings, tmp_path) as (keeper, life):
+        (parked,) = keeper.of_type("parked")
+        assert parked["saved"] is True
+        assert steps()[-1] == parked["step"]
+        assert life.wait(0.3) is None
+        assert steps()[-1] == parked["step"]
+        (tmp_path / "enough").touch()
+        keeper.say(b'{"type": "go_on"}\n')
+        ended = life.end()
+        assert ended.code == 0, ended.output
+        saved = [message["step"] for message in keeper.of_type("checkpoint")]
+        assert saved == list(range(1, len(saved) + 1))
+        assert len(saved) > parked["step"]
+
+
+def test_told_to_stop_while_it_stands_still_it_ends_with_75(trainings: Trainings, tmp_path: Path) -> None:
+    with standing(trainings, tmp_path) as (keeper, life):
+        life.send(signal.SIGTERM)
+        ended = life.end()
+        assert ended.code == 75, ended.output
+        assert steps()[-1] == keeper.of_type("parked")[-1]["step"]
+
+
+def test_it_tells_how_long_its_saves_take_and_how_far_they_are_apart(trainings: Trainings, tmp_path: Path) -> None:
+    """Which is the way to its next safe point: from this a notice is answered."""
+    with standing(trainings, tmp_path) as (keeper, life):
+        life.wait(0.5)
+        (tmp_path / "enough").touch()
+        keeper.say(b'{"type": "go_on"}\n')
+        life.end()
+        paces = keeper.of_type("pace")
+    assert paces[0]["slowest_step"] is None
+    last = paces[-1]
+    assert 0 < last["fastest_write"] <= last["write"] <= last["slowest_write"]
+    assert 0.01 <= last["save_every"] <= last["slowest_step"]
+
+
+def test_how_long_it_stood_still_says_nothing_of_the_way_to_its_next_save() -> None:
+    rhythm = Rhythm()
+    rhythm.begin_save()
+    rhythm.end_save()
+    rhythm.note_pause()
+    rhythm.begin_save()
+    assert rhythm.end_save().slowest_step is None
+    rhythm.begin_save()
+    assert rhythm.end_save().slowest_step is not None
 
 
 def test_alone_it_takes_no_signal(trainings: Trainings, tmp_path: Path) -> None:
@@ -440,6 +519,7 @@ def test_a_script_with_its_own_handler_keeps_it(trainings: Trainings, tmp_path: 
     script.write_text("import signal\nsignal.signal(signal.SIGTERM, lambda *_: print('mine', flush=True))\n" + SCRIPT)
     with listening(tmp_path / "k.sock") as keeper:
         ended = trainings.run(script, cwd=tmp_path, env={environment.CHANNEL: str(keeper.path)})
+        assert keeper.of_type("can_park") == [], "nor is it asked to stand still, which would keep the signal from it"
     assert ended.code == 0, ended.output
     assert "mine" in ended.output
 

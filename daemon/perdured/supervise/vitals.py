@@ -33,6 +33,8 @@ def observe_vitals(job: Job, state: StateDir) -> Vitals:
         job.watches = {}
         return Vitals()
     vitals = Vitals(pulse=status.pulse, unhealthy=status.unhealthy, at=read_uptime())
+    if status.parked is not None:
+        job.watches = {}  # when it goes on, nothing of its silence shall count
     limits = list_limits(job.submission.spec.health, vitals)
     looks = {kind: _look(kind, job, state, limit) for kind, limit in limits.items()}
     job.watches = {kind: watch for kind, watch in looks.items() if watch is not None}
