@@ -51,7 +51,7 @@ class Daemon:
             seen = world.observe(self._see(), number).model_copy(update={"ground": self._ground, "turn": turn})
             decision = decide(world.spec, record, seen, world.now + self._clock_offset)
             if decision.record != record:
-                _check_change(world, decision.record.phase.kind)
+                check_change(world, decision.record.phase.kind)
                 world.record = decision.record
                 yield "saved"
             for action in decision.actions:
@@ -119,7 +119,8 @@ def _find_no_start(world: World, suspects: tuple[str, ...]) -> Refused | None:
     return None
 
 
-def _check_change(world: World, after: str) -> None:
+def check_change(world: World, after: str) -> None:
+    """Of the phase, from what is recorded."""
     record = world.record
     assert record is not None
     if record.phase.kind == "succeeded":
@@ -127,7 +128,7 @@ def _check_change(world: World, after: str) -> None:
     if after == "succeeded" and record.phase.kind != "succeeded":
         assert world.has_finished, "an exit that nobody saw, or that was asked for, is no success"
     if after in ("waiting", "parked", "stopped", "succeeded", "failed", "queued"):
-        assert not any(a.lives or a.has_keeper for a in world.attempts.values()), f"{after} while something lives"
+        assert not world.list_living(), f"{after} while something lives"
 
 
 class Simulation:

@@ -106,11 +106,15 @@ class World:
         suspects = self.record.suspects if self.record is not None else ()
         return max((step for step in self.saved if str(step) not in suspects), default=None)
 
+    def list_living(self) -> list[int]:
+        """The attempts of which anything is left."""
+        return [attempt.number for attempt in self.attempts.values() if attempt.lives or attempt.has_keeper]
+
     def take_post(self, number: int, suspects: tuple[str, ...] = ()) -> None:
         """A keeper holds the attempt's lock and waits for `go`."""
         self.has_stepped_over = self.has_stepped_over or bool(suspects)
         assert self.record is None or suspects == self.record.suspects, "what was recorded is what is done"
-        living = [attempt.number for attempt in self.attempts.values() if attempt.lives or attempt.has_keeper]
+        living = self.list_living()
         assert not living, f"attempt {number} is launched while {living} lives"
         attempt = self.attempts.get(number)
         assert attempt is None or not attempt.has_run, f"attempt {number} is run a second time"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from perdured.core.observation import CheckpointSeen, GroundSeen, Refused
 from perdured.core.pulse import Watch, WatchKind
-from perdured.core.record import UNDER_WAY, JobRecord
+from perdured.core.record import UNDER_WAY, JobRecord, Wish
 from perdured.core.standby import StandbyWord
 from perdured.keeper.talk import MemoryPlace
 from perdured.processes import NOTHING, Belongings, KeeperLink, KeeperStatus
@@ -69,6 +69,8 @@ class Job:
     is_newest_stale: bool = True
     root: str | None = None
     """The checkpoint directory without symbolic links, once its disk has told."""
+    wish_on_return: Wish | None = None
+    """What is wished of it because there is a daemon again, until that is recorded or a user wishes something else."""
     is_forgotten: bool = False
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 

@@ -132,6 +132,7 @@ class Loop:
     def wish(self, job: Job, wish: Wish, event: Event) -> None:
         """Records what a user asks for; durable when it returns."""
         self._save(job, job.record.but(wish=wish), (event,))
+        job.wish_on_return = None
         job.wake.set()
 
     def _find_rivals(self, job: Job) -> Rivals:
@@ -144,6 +145,8 @@ class Loop:
         while not job.is_forgotten:
             job.wake.clear()
             try:
+                if job.wish_on_return is not None:
+                    self.wish(job, job.wish_on_return, Event(kind="asked", text="the daemon is back: going on"))
                 wake_at = await self._settle(job)
             except asyncio.CancelledError:
                 raise

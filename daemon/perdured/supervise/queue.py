@@ -84,9 +84,12 @@ class Queue:
         return {demand.group for demand in self._demands.values() if demand.group is not None} | self.machine.paused
 
     def list_waiting_for(self, job: str) -> Iterator[Job]:
-        """Those that come after it and have not started."""
-        for follower in self._followers.get(job, ()):
-            if follower in self._demands and self._demands[follower].unmet:
+        """Those that may start only when it has succeeded, be it that somebody has to resume them first: if it were
+        forgotten, nobody could tell any more that it has not."""
+        if self._jobs[job].record.phase.kind == "succeeded":
+            return
+        for follower in sorted(self._followers.get(job, ())):
+            if follower in self._jobs and self._jobs[follower].record.phase.kind != "succeeded":
                 yield self._jobs[follower]
 
     def refuse_too_large(self, spec: Spec) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from perdured.core.record import JobRecord
 from perdured.errors import BadUsage, WrongState
@@ -53,6 +53,15 @@ def refuse_awaited(job: Job, followers: Sequence[Job]) -> None:
         why = f"It comes before job {waiting[0]}" + (f" and {len(waiting) - 1} more." if waiting[1:] else ".")
         todo = "Remove first what comes after it, or let it succeed."
         raise WrongState(f"Job {job.id} is not forgotten yet.", why, todo)
+
+
+def refuse_leaving_predecessor(submission: Submission, jobs: Mapping[str, Job]) -> None:
+    """A job that is about to be forgotten cannot succeed any more."""
+    for ref in submission.spec.after:
+        job = jobs.get(ref)
+        if job is None or (job.record.wish == "remove" and job.record.phase.kind != "succeeded"):
+            why = f"It comes after job {ref}, which is being removed and has not succeeded."
+            raise WrongState("The job was not accepted.", why, "Submit it without that one in `after`.")
 
 
 def refuse_lacking_library(submission: Submission) -> None:

@@ -81,11 +81,11 @@ class Service:
         self.desk.take_up()
         for submission, record in self._registry.load_jobs():
             job = Job(submission, record)
-            self._loop.add(job)
-            self._agree(job)
             wish = wish_on_return(record)
             if wish != record.wish and (resume_parked or not record.is_resting):
-                self._loop.wish(job, wish, Event(kind="asked", text="the daemon is back: going on"))
+                job.wish_on_return = wish
+            self._loop.add(job)
+            self._agree(job)
         self._loop.begin_to_scrub()
 
     async def close(self) -> None:
@@ -131,6 +131,7 @@ class Service:
     def _refuse(self, submission: Submission, survey: Survey) -> None:
         refusals.refuse_shared_checkpoints(submission, survey, self._loop.jobs.values())
         refusals.refuse_unfit_ground(survey)
+        refusals.refuse_leaving_predecessor(submission, self._loop.jobs)
 
     def _accept(self, submission: Submission, survey: Survey, id: str | None) -> SubmittedView:
         record = JobRecord(id=id or make_job_id(), name=submission.spec.job_name, submitted_at=self._clock())
