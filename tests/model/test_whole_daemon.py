@@ -15,7 +15,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from perdured.core.decision import Decision
 from perdured.core.observation import Lost, Observation, Unverifiable
 from perdured.core.queue.turn import GO
-from perdured.supervise import loop, service
+from perdured.supervise import loop
 from perdured.supervise.loop import Loop
 from perdured.supervise.observe import observe
 from perdured.supervise.queue import Queue
@@ -23,7 +23,7 @@ from support.whole_daemon import NO_STANDBY, WholeDaemon
 from support.world import Script
 
 FEW = settings(
-    max_examples=50, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
+    max_examples=30, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True
 )
 MANY = settings(FEW, max_examples=3000, stateful_step_count=60)
 ENDLESS = Script(total=10**6, on_stop="ignores")
@@ -113,7 +113,6 @@ BROKEN = {
     "it gives every job its turn at once": (Queue, "take_turn", lambda queue, job: GO),
     "it takes what it cannot see for dead": (loop, "observe", take_unknown_for_dead(observe)),
     "it forgets what it was asked": (Loop, "wish", lambda *_: None),
-    "it leaves parked what was parked": (service, "wish_on_return", lambda record: record.wish),
 }
 
 

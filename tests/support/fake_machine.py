@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import tempfile
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from errno import ENOSPC
@@ -30,6 +31,7 @@ from perdured.core.observation import Absent, AttemptSeen, CheckpointSeen, Refus
 from perdured.core.queue.amounts import UNLIMITED
 from perdured.core.queue.machine import ENDLESS
 from perdured.core.record import JobRecord
+from perdured.core.spec import Spec
 from perdured.disks import Disks
 from perdured.processes import KeeperStatus, Order, Resumed
 from perdured.processes.launch import Started
@@ -41,11 +43,13 @@ from perdured.supervise import effects, loop, observe, service
 from perdured.supervise.ground import Ground, Prepared, Survey
 from perdured.supervise.job import Job
 from perdured.supervise.service import Service
+from perdured.views import SubmittedView
 from support.clockwork import Clockwork, at_once
 from support.jobs import NOW
 from support.simulation import check_change
-from support.world import World
+from support.world import Script, World
 
+SHM = Path("/dev/shm")
 T = TypeVar("T")
 CPUS = 3
 PLACE = ENDLESS._replace(has=UNLIMITED._replace(cpus=CPUS))
@@ -136,6 +140,17 @@ class Machine:
         self._links.clear()
         for world in self.worlds.values():
             world.drop_posts()
+
+    def submit(self, job: str, spec: Spec, scripts: Sequence[Script]) -> SubmittedView | None:
+        """As `do`."""
+        work = self.state.root.parent / job
+        work.mkdir(exist_ok=True)
+        self.worlds[job] = World(list(scripts), spec, now=self.now, record=None)
+        return self.do(self.service.submit(Submission(spec, {"PATH": "/bin"}, str(work)), job))
+
+    def list_told(self, job: str) -> list[str]:
+        """The texts of its events."""
+        return [event.event.text for event in self.registry.load_events(0, job)]
 
     def do(self, coroutine: Coroutine[Any, Any, T]) -> T | None:
         """What comes of it, once all has come to rest that follows from it; None if the daemon died meanwhile."""
@@ -369,6 +384,19 @@ class NoLog:
 
 async def _touch_at_once(_: Disks, place: Path, look: Callable[[], T], within: float | None = None) -> T:
     return await at_once(look)
+
+
+@contextmanager
+def temporary_machine() -> Iterator[Machine]:
+    """One on which daemons run until the end of the block."""
+    with tempfile.TemporaryDirectory(dir=SHM if SHM.is_dir() else None) as root:
+        machine = Machine(Path(root))
+        with on_machine(machine):
+            try:
+                yield machine
+            finally:
+                if not machine.is_dead:
+                    machine.kill_daemon()
 
 
 @contextmanager

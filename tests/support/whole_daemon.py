@@ -6,11 +6,8 @@ Hypothesis draws the story. A test may tell one as well: `begin`, then any of th
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from sqlite3 import OperationalError
 
 import pytest
@@ -22,14 +19,12 @@ from perdured.clock import format_time
 from perdured.core.ledger import PARTS
 from perdured.core.record import RESTING
 from perdured.errors import NoSuchJob, WrongState
-from perdured.state.submission import Submission
 from perdured.supervise.service import Ask
 from perdured.views import JobView
-from support.fake_machine import CPUS, Machine, on_machine
+from support.fake_machine import CPUS, temporary_machine
 from support.jobs import make_spec
 from support.world import Script, World
 
-SHM = Path("/dev/shm")
 CALM = 20_000.0
 """Seconds in which every backoff, grace and probe is over."""
 NO_STANDBY = "[standby]\nenabled = false\n"
@@ -62,10 +57,7 @@ class WholeDaemon(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.stack = ExitStack()
-        root = Path(tempfile.mkdtemp(dir=SHM if SHM.is_dir() else None))
-        self.stack.callback(shutil.rmtree, root)
-        self.machine = Machine(root)
-        self.stack.enter_context(on_machine(self.machine))
+        self.machine = self.stack.enter_context(temporary_machine())
         self.models: dict[str, Model] = {}
         self.count = 0
         self.machine.start_daemon()
@@ -85,12 +77,8 @@ class WholeDaemon(RuleBasedStateMachine):
         self._be_there()
         self.count += 1
         id = f"job{self.count:05d}"
-        work = self.machine.state.root.parent / id
-        work.mkdir()
-        submission = Submission(make_spec(text), {"PATH": "/bin"}, str(work))
-        self.machine.worlds[id] = World(list(scripts), submission.spec, now=self.machine.now, record=None)
         try:
-            answer = self.machine.do(self.machine.service.submit(submission, id))
+            answer = self.machine.submit(id, make_spec(text), scripts)
         except (NoSuchJob, WrongState, OperationalError, OSError):
             self.models[id] = Model("remove")
         else:
@@ -207,8 +195,6 @@ class WholeDaemon(RuleBasedStateMachine):
             self.check()
             self._check_rest()
         finally:
-            if not self.machine.is_dead:
-                self.machine.kill_daemon()
             self.stack.close()
 
     def _check_rest(self) -> None:
