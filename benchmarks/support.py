@@ -82,12 +82,14 @@ def format_spread(values: Sequence[float], scale: float = 1.0, form: str = ".1f"
     return f"{middle} ({least}–{most})"
 
 
-def compare(results: Mapping[str, Sequence[float]], baseline: str, scale: float, form: str = ".1f") -> list[list[str]]:
+def compare(
+    results: Mapping[str, Sequence[float]], baseline: str, scale: float, form: str = ".1f", ratio: str = ".2f"
+) -> list[list[str]]:
     """Rows of name, figure, and ratio to the baseline of the same round."""
     rows = []
     for name, values in results.items():
         ratios = [value / base for value, base in zip(values, results[baseline], strict=True)]
-        rows.append([name, format_spread(values, scale, form), format_spread(ratios, form=".2f")])
+        rows.append([name, format_spread(values, scale, form), format_spread(ratios, form=ratio)])
     return rows
 
 
