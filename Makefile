@@ -10,7 +10,7 @@ WORKERS ?= 2
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check lint types docs bench clean
+.PHONY: help demo test test-all mutants check lint types docs bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1 /p' Makefile | while read -r name what; do printf '  make %-9s %s\n' "$$name" "$$what"; done
@@ -23,6 +23,9 @@ test: $(MADE) check ## lint, types, import rules and every test that is quick
 
 test-all: $(MADE) check ## the slow tests and those that need root as well
 	@$(BIN)/python -m pytest -q -n $(WORKERS)
+
+mutants: $(MADE) ## each rule of the checkpoints taken out, one by one: some test must miss it (about half an hour)
+	@$(BIN)/python -m pytest -q -n $(WORKERS) tests/durability/test_mutants.py tests/durability/test_every_rule.py
 
 check: lint types
 

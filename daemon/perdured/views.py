@@ -56,6 +56,8 @@ class AttemptView(View):
     kernel: list[str]
     """What the kernel's log said of deaths and GPU faults meanwhile."""
     resumed_from_step: int | None
+    not_saved: str | None
+    """Why its last snapshot in memory was lost, if it was."""
 
 
 class NewestCheckpoint(View):
@@ -303,6 +305,7 @@ def _describe_attempt(attempt: AttemptRecord) -> AttemptView:
         output=list(end.output) if end else [],
         kernel=list(end.kernel) if end else [],
         resumed_from_step=attempt.resumed_from_step,
+        not_saved=attempt.not_saved,
     )
 
 

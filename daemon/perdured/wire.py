@@ -30,6 +30,7 @@ class Attempt(TypedDict):
     output: list[str]
     kernel: list[str]
     resumed_from_step: int | None
+    not_saved: str | None
 
 
 class NewestCheckpoint(TypedDict):

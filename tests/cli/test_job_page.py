@@ -130,6 +130,10 @@ def test_of_a_hundred_attempts_the_last_ten_are_shown_and_the_page_says_so() -> 
         ({"ended_at": "x", "exit_code": 75, "why": "preempted"}, "preempted: exit code 75"),
         ({"ended_at": "x", "why": "the machine was restarted"}, "the machine was restarted"),
         ({"ended_at": "x"}, "unknown"),
+        (
+            {"ended_at": "x", "signal": 9, "why": "killed by signal 9", "not_saved": "No space left on device"},
+            "killed by signal 9 (SIGKILL); its last snapshot was lost: No space left on device",
+        ),
     ],
 )
 def test_the_end_of_an_attempt_says_what_is_known_once(changes: dict[str, Any], said: str) -> None:

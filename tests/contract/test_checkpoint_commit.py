@@ -22,6 +22,7 @@ from perdured.contract.checkpoint.claims import claim_seq, find_highest_seq, rel
 from perdured.contract.checkpoint.gather import Image
 from perdured.contract.checkpoint.sweep import sweep
 from perdured.contract.checkpoint.verify import verify_checkpoint
+from perdured.contract.deadline import TooLate
 from support.crashes import load_tree
 from support.faults import Kernel, installed
 from support.stores import commit, debris_in, facts_of
@@ -120,6 +121,20 @@ def test_an_image_that_changes_after_it_was_checksummed_is_seen(root: Path) -> N
     with installed(Racing()):
         path = commit_checkpoint(root, 1, {"a.bin": Image(memoryview(memory), 100)}, facts_of()).path
     assert [problem.file for problem in verify_checkpoint(path).problems] == ["a.bin"]
+
+
+def test_a_deadline_that_comes_just_before_its_mark_takes_the_checkpoint_away_again(root: Path) -> None:
+    """It has its name already, and only COMMIT is missing."""
+
+    def check() -> None:
+        if any(path.name.startswith("step-000000000020") for path in root.iterdir()):
+            raise TooLate
+
+    commit(root, 10)
+    with pytest.raises(TooLate):
+        commit_checkpoint(root, 20, {"a.bin": [b"x"]}, facts_of(), check)
+    assert [listed.step for listed in list_checkpoints(root)] == [10]
+    assert not debris_in(root)
 
 
 # What is refused -------------------------------------------------------------------------------------------------

@@ -152,6 +152,13 @@ def test_what_an_attempt_reported_last_is_kept_with_its_end() -> None:
     assert running.record.loss is None, "each step would be a write"
 
 
+def test_a_snapshot_that_was_lost_with_the_attempt_is_noted() -> None:
+    at_end = ended(1)
+    at_end = at_end.model_copy(update={"exit": at_end.exit.model_copy(update={"not_saved": "No space left on device"})})
+    record = decide(make_spec(), make_record(), observed(at_end), NOW).record
+    assert record.attempts[-1].not_saved == "No space left on device"
+
+
 @pytest.mark.parametrize("seen", [ended(1), lost(), orphaned(), killed(9)])
 def test_process_and_start_are_noted_also_when_nobody_watched(seen: AttemptSeen) -> None:
     attempt = see(make_record(Starting(attempt=1)), seen).record.attempts[0]

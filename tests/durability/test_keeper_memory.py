@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import signal
 import socket
@@ -14,10 +15,14 @@ from pathlib import Path
 import pytest
 
 from perdured.contract.checkpoint import list_checkpoints
-from perdured.keeper.loop import Loop
-from perdured.keeper.memory import Memory, _WriterLink
+from perdured.contract.deadline import LATE, RESERVE
+from perdured.keeper import memory as memory_module
+from perdured.keeper.loop import Loop, read_clock
+from perdured.keeper.memory import REPLACEMENTS, Memory
 from perdured.keeper.priority import Priority
-from perdured.keeper.talk import Committed, MemoryPlace
+from perdured.keeper.talk import Committed
+from perdured.keeper.writer import _Writer
+from perdured.keeper.writer_link import WriterLink
 from support.crashes import load_tree
 from support.processes import is_alive, wait_until
 from support.stores import commit, is_whole, small_chunks
@@ -36,6 +41,8 @@ class Holder:
         self.strayed = root.with_name("the writer came back into the keeper's code")
         self.answers: list[tuple[Committed, int | None]] = []
         self.ends = 0
+        self.left = -1
+        """Writers that were there when the end of the last one was told."""
         self.loop = Loop()
         self.lock = os.open(root.parent, os.O_RDONLY)
         locks = frozenset({self.lock})
@@ -43,6 +50,7 @@ class Holder:
 
     def _end(self) -> None:
         self.ends += 1
+        self.left = len(self.memory.pids)
 
     def take_over(self, client: int = 1) -> bool:
         with held_arena() as arena, small_chunks():
@@ -50,11 +58,12 @@ class Holder:
 
     def take_over_memory(self, descriptor: int, client: int = 1) -> bool:
         me = os.getpid()
-        is_taken = self.memory.take_over(descriptor, {"root": str(self.root), "keep": KEEP}, client)
-        if os.getpid() != me:
-            self.strayed.touch()
-            os._exit(1)
-        return is_taken
+        try:
+            return self.memory.take_over(descriptor, {"root": str(self.root), "keep": KEEP}, client)
+        finally:
+            if os.getpid() != me:
+                self.strayed.touch()
+                os._exit(1)
 
     def commit(self, client: int = 1, generation: int = 1, **fields: object) -> None:
         self.memory.commit({"generation": generation, **fields}, client)
@@ -65,7 +74,14 @@ class Holder:
     def _turn(self) -> bool:
         for fd, events in self.loop._epoll.poll(0):
             self.loop._callbacks[fd](events)
+        self.loop._call_due()
         return True
+
+    def kill_writer(self) -> None:
+        """And waits until its end was heard."""
+        pid = self.writer
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: self._turn() and pid not in self.memory.pids)
 
     @property
     def writer(self) -> int:
@@ -146,7 +162,7 @@ def test_the_last_snapshot_is_committed_once_and_then_the_writer_is_gone(holder:
     holder.turn_until(ends=1)
     assert not holder.memory.finish()
     assert [answer.step for answer, _ in holder.answers] == [STEP]
-    assert holder.ends == 1
+    assert (holder.ends, holder.left) == (1, 0)
     assert _steps(holder.root) == [STEP]
     with pytest.raises(ProcessLookupError):  # collected, too
         os.kill(pid, 0)
@@ -195,17 +211,148 @@ def test_when_it_is_urgent_nothing_old_is_read(last: bool, holder: Holder) -> No
     assert _steps(holder.root) == [STEP, 6, 4, 2]
 
 
-def test_a_writer_that_is_killed_has_answered_no_to_all(holder: Holder) -> None:
+def test_the_answer_does_not_wait_for_what_is_old(holder: Holder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To drop it, the newest is read again; and the job does not touch the slot until it is answered."""
+    way = holder.root.with_name("way")
+    os.mkfifo(way)
+    monkeypatch.setattr("perdured.contract.checkpoint.retain", lambda *_, **__: way.read_bytes())
+    holder.take_over()
+    holder.commit()
+    holder.turn_until(answers=1)
+    way.write_bytes(b"")
+
+
+# Deadlines -------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_late_is_not_committed(holder: Holder) -> None:
+    holder.take_over()
+    holder.commit(deadline=read_clock() - 1)
+    holder.turn_until(answers=1)
+    assert holder.answers == [(Committed(1, why=LATE), 1)]
+    assert _steps(holder.root) == []
+
+
+def test_what_is_in_time_is_committed(holder: Holder) -> None:
+    holder.take_over()
+    holder.commit(deadline=read_clock() + 3600)
+    holder.turn_until(answers=1)
+    assert _steps(holder.root) == [STEP]
+
+
+@pytest.mark.skipif(_IOPRIO_GET is None, reason="no number for ioprio_get")
+def test_with_a_deadline_it_hurries_where_nobody_knows_how_long_it_takes(holder: Holder) -> None:
+    holder.take_over()
+    wait_until(lambda: _read_priority(holder.writer) == Priority.IDLE)
+    os.kill(holder.writer, signal.SIGSTOP)
+    holder.commit(deadline=read_clock() + 3600)
+    assert _read_priority(holder.writer) == Priority.NORMAL
+    assert not holder.loop.is_waiting("hurry")
+    os.kill(holder.writer, signal.SIGCONT)
+
+
+@pytest.mark.skipif(_IOPRIO_GET is None, reason="no number for ioprio_get")
+def test_it_stands_back_until_its_deadline_comes_near(holder: Holder) -> None:
+    """By what the commits so far have taken; one that was not made took nothing."""
+    holder.take_over()
+    holder.commit(generation=2)
+    holder.commit()
+    holder.turn_until(answers=2)
+    os.kill(holder.writer, signal.SIGSTOP)
+    holder.commit(deadline=read_clock() + 3600)
+    holder._turn()
+    assert _read_priority(holder.writer) == Priority.IDLE
+    assert holder.loop.is_waiting("hurry")
+    took = holder.answers[-1][0].seconds
+    assert took is not None
+    holder.commit(deadline=read_clock() + RESERVE + 2 * took + 0.2)
+    wait_until(lambda: holder._turn() and _read_priority(holder.writer) == Priority.NORMAL)
+    os.kill(holder.writer, signal.SIGCONT)
+
+
+# Writers that die ------------------------------------------------------------------------------------------------
+
+DIED = "its writer died"
+
+
+def test_a_writer_that_is_killed_has_answered_no_and_the_next_commits_the_last_snapshot(holder: Holder) -> None:
     holder.take_over()
     os.kill(holder.writer, signal.SIGSTOP)
     holder.commit()
     holder.memory.finish()
     os.kill(holder.writer, signal.SIGKILL)
     holder.turn_until(ends=1)
-    died = "its writer died"
-    assert [answer for answer, _ in holder.answers] == [Committed(n, None, None, died) for n in (1, None)]
+    assert [(answer.generation, answer.step, answer.why) for answer, _ in holder.answers] == [
+        (1, None, DIED),
+        (1, STEP, None),
+    ]
+    assert _steps(holder.root) == [STEP]
     holder.commit()
     assert holder.answers[-1][0].why is not None
+
+
+def test_a_writer_that_is_killed_while_nothing_is_asked_is_replaced(
+    holder: Holder, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next one obeys, and does not commit again what is on the disk."""
+    monkeypatch.setattr(sys, "stderr", open(2, "w", closefd=False))  # noqa: SIM115
+    holder.take_over()
+    holder.commit()
+    holder.turn_until(answers=1)
+    holder.kill_writer()
+    assert holder.ends == 0
+    assert "the writer of the memory tier died" in capfd.readouterr().err
+    holder.memory.finish()
+    holder.turn_until(ends=1)
+    assert [(answer.step, answer.why) for answer, _ in holder.answers] == [(STEP, None), (None, None)]
+    assert _steps(holder.root) == [STEP]
+
+
+def test_the_next_writer_takes_orders(holder: Holder) -> None:
+    holder.take_over(7)
+    holder.kill_writer()
+    holder.commit(7)
+    holder.turn_until(answers=1)
+    assert [(answer.step, client) for answer, client in holder.answers] == [(STEP, 7)]
+
+
+def test_writers_that_die_are_not_replaced_for_ever(holder: Holder) -> None:
+    before = _list_descriptors()
+    holder.take_over()
+    for _ in range(REPLACEMENTS):
+        holder.kill_writer()
+        assert holder.ends == 0
+    holder.kill_writer()
+    assert (holder.ends, holder.left, holder.answers) == (1, 0, [])
+    assert _list_descriptors() == before
+    holder.commit()
+    assert holder.answers[-1][0].why == "there is nobody to write it"
+
+
+def test_a_last_snapshot_that_nobody_can_write_is_told_as_not_saved(
+    holder: Holder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_Writer, "obey", lambda *_: os._exit(1))
+    holder.take_over()
+    holder.memory.finish()
+    holder.turn_until(ends=1)
+    assert holder.answers == [(Committed(None, why=DIED), 1)]
+
+
+def test_where_no_process_can_be_started_the_arena_is_let_go(holder: Holder, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = _list_descriptors()
+    holder.take_over()
+    os.kill(holder.writer, signal.SIGSTOP)
+    holder.memory.finish()
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EAGAIN, "no more")
+
+    monkeypatch.setattr(memory_module, "fork_writer", refuse)
+    os.kill(holder.writer, signal.SIGKILL)
+    holder.turn_until(ends=1)
+    assert holder.answers == [(Committed(None, why=DIED), 1)]
+    assert _list_descriptors() == before
 
 
 # Whose it is -----------------------------------------------------------------------------------------------------
@@ -215,6 +362,7 @@ def test_while_one_process_of_the_job_has_an_arena_another_is_refused(holder: Ho
     assert holder.take_over(1)
     assert not holder.take_over(2)
     assert len(holder.memory.pids) == 1
+    assert not holder.memory.is_writing  # the first one's arena is not taken from it
     holder.memory.lose(2)
     assert not holder.take_over(2)
     holder.memory.lose(1)
@@ -239,11 +387,12 @@ def test_no_descriptor_is_kept_of_what_was_taken_over_or_refused(holder: Holder)
     """It would be the memory of two copies, for as long as the keeper lives."""
     before = _list_descriptors()
     holder.take_over(1)
-    assert len(_list_descriptors() - before) == 1  # the socket to the writer
+    assert len(_list_descriptors() - before) == 2  # the socket to the writer, and the arena for the next one
     holder.take_over(2)
     holder.memory.finish()
     holder.turn_until(ends=1)
     assert _list_descriptors() == before
+    assert not holder.loop._callbacks
 
 
 def test_the_writer_has_nothing_of_the_keepers_but_the_lock_and_the_arena(holder: Holder, tmp_path: Path) -> None:
@@ -302,9 +451,15 @@ def test_what_is_under_way_hurries_with_what_is_urgent(how: str, holder: Holder)
 # Answers ---------------------------------------------------------------------------------------------------------
 
 
+def _link(control: socket.socket) -> WriterLink:
+    link = WriterLink(-1, 1, {})
+    link.begin(0, control)
+    return link
+
+
 def test_an_answer_may_come_in_pieces() -> None:
     ours, theirs = socket.socketpair()
-    link = _WriterLink(MemoryPlace(0, 0), ours, 1, {})
+    link = _link(ours)
     link._unanswered = [1, 2]
     theirs.sendall(b'{"generation": 1, "step": 3, "pa')
     assert link.read_answers() == []
@@ -320,7 +475,7 @@ def test_an_answer_may_come_in_pieces() -> None:
 def test_a_writer_that_hung_up_takes_no_orders_and_costs_nothing() -> None:
     ours, theirs = socket.socketpair()
     theirs.close()
-    link = _WriterLink(MemoryPlace(0, 0), ours, 1, {})
+    link = _link(ours)
     link.order(1)
     assert link.read_answers() == [Committed(1, None, None, "its writer died")]
     ours.close()

@@ -6,10 +6,12 @@ import errno
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from perdured.contract.checkpoint.arena import create_arena
 from perdured.keeper.priority import Priority
 from perdured.keeper.writer import _Writer
 from support.faults import Fault, Way
@@ -48,6 +50,18 @@ def test_the_writer_stands_back_unless_it_is_urgent(urgent: bool, priority: Prio
     with held_arena() as arena, noted_priorities() as noted:
         _Writer(arena).obey(order_of(memory / "root", last=False, urgent=urgent))
     assert noted == [priority]
+
+
+def test_a_reason_that_is_not_the_systems_is_told_in_its_own_words(memory: Path) -> None:
+    with held_arena() as arena, noted_priorities():
+        answer = _Writer(arena).obey(order_of(memory / "a\0b", last=False))
+    assert answer == {"generation": 1, "why": "embedded null byte"}
+
+
+def test_an_arena_without_a_snapshot_has_no_last_one(memory: Path) -> None:
+    with closing(create_arena(1 << 20)) as arena, noted_priorities():
+        answer = _Writer(arena).obey(order_of(memory / "root", last=True))
+    assert answer == {"generation": None, "step": None, "path": None}
 
 
 @pytest.mark.parametrize("whom", ["writer", "keeper"])

@@ -244,13 +244,28 @@ def test_a_commit_without_an_arena_is_answered(directory: Path) -> None:
     assert wait_for_output(directory) == ["not_committed"]
 
 
-def test_a_writer_that_is_killed_is_noticed_and_the_job_told(directory: Path) -> None:
-    """The kernel's out-of-memory killer may take it: the job then saves by itself."""
-    children = "open(f'/proc/{os.getppid()}/task/{os.getppid()}/children').read().split()"
-    lines = f"hand_over(); take(10, 1)\nfor pid in {children}:\n    if int(pid) != os.getpid(): os.kill(int(pid), 9)"
-    _start(directory, lines, "say(commit(1)['type']); os._exit(3)")
-    exit = wait_for_end(directory)
-    assert (exit.exit_code, read_output(directory)) == (3, ["not_committed"])
+KILL_WRITER = """
+for pid in open(f'/proc/{os.getppid()}/task/{os.getppid()}/children').read().split():
+    if int(pid) != os.getpid(): os.kill(int(pid), 9)
+"""
+
+
+def test_a_writer_that_is_killed_is_replaced_and_the_next_commit_is_made(directory: Path) -> None:
+    """The kernel may take it where memory runs out. What it died of, if anything, was answered with no."""
+    lines = "hand_over(); take(10, 1)", KILL_WRITER, "answers_so_far = [commit(1)['type'], commit(1)['type']]"
+    root = _start(directory, *lines, "say(answers_so_far[-1]); stay()")
+    assert wait_for_output(directory) == ["committed"]
+    assert _find(root)[0] == (10, b"state of step 10")
+
+
+def test_the_last_snapshot_is_committed_though_the_writer_was_killed_with_the_job(directory: Path) -> None:
+    """Whoever is out of memory may lose both, and the snapshot is in the memory that the keeper holds."""
+    root = _start(directory, "hand_over(); take(10, 1)", KILL_WRITER, "die()")
+    wait_for_end(directory)
+    assert _find(root) == [(10, b"state of step 10")]
+    record = records.load_exit(directory)
+    assert record is not None
+    assert (record.checkpoint_step, record.not_saved) == (10, None)
 
 
 # Deadlines -------------------------------------------------------------------------------------------------------

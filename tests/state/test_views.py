@@ -71,6 +71,7 @@ def test_a_job_has_the_keys_that_are_promised() -> None:
     assert set(shown["attempts"][0]) == {
         *("number", "pid", "started_at", "ended_at", "exit_code", "signal", "cause", "resumed_from_step"),
         *("why", "error", "fingerprint", "sender", "advice", "decision", "step", "traceback", "output", "kernel"),
+        "not_saved",
     }
     assert set(shown["attempts"][0]) == set(Attempt.__annotations__)
     assert set(shown["checkpoint"]) == {"step", "path", "committed_at"}

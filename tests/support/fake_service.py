@@ -59,6 +59,7 @@ def make_attempt(number: int = 1, **changes: object) -> AttemptView:
         output=[],
         kernel=[],
         resumed_from_step=None,
+        not_saved=None,
     )
     return usual.model_copy(update=changes)
 

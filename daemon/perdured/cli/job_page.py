@@ -196,9 +196,15 @@ def _describe_attempt(attempt: Attempt, now: float) -> list[Cell]:
 
 
 def describe_end(attempt: Attempt) -> str:
-    """How an attempt ended in words, with the exit where they do not already say it."""
+    """How an attempt ended in words, and what was lost with it."""
     if attempt["ended_at"] is None:
         return "runs" if attempt["started_at"] else "-"
+    lost = attempt["not_saved"]
+    return _say_end(attempt) + (f"; its last snapshot was lost: {clean(lost)}" if lost else "")
+
+
+def _say_end(attempt: Attempt) -> str:
+    """With the exit where the words do not already say it."""
     why = clean(attempt["why"] or "")
     number, code = attempt["signal"], attempt["exit_code"]
     if number is not None:

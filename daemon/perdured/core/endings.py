@@ -116,6 +116,7 @@ def close_attempt(c: Context, end: End) -> JobRecord:
     changes["tally"] = (seen.exit.tally if isinstance(seen, Ended) else None) or c.observation.tally or last.tally
     if isinstance(seen, Ended):
         changes |= {"ended_at": seen.exit.at, "exit_code": seen.exit.exit_code, "signal": seen.exit.signal}
+        changes["not_saved"] = seen.exit.not_saved
         changes["step"] = seen.exit.step if seen.exit.step is not None else c.observation.step
     advanced = newest is not None and has_advanced(c.record, newest.step)
     if newest is not None and advanced:

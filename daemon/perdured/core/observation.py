@@ -52,6 +52,8 @@ class Exit(Value):
     """How it saved, and what that cost."""
     tally: Tally | None = None
     """What its time went into."""
+    not_saved: str | None = None
+    """Why its last snapshot in memory was not committed, if it was not."""
 
 
 class Trouble(Value):

@@ -136,6 +136,8 @@ class AttemptRecord(Value):
     """Its last sign of life, where it was ended because no other came."""
     tally: Tally | None = None
     """What its time went into: to its end, or as it was last noted."""
+    not_saved: str | None = None
+    """Why its last snapshot in memory was lost, if it was."""
 
     @property
     def cause(self) -> Cause | None:

@@ -1,30 +1,33 @@
 """The memory tier, seen from the keeper: whose arena it holds, and what its writer is doing.
 
-The job makes the arena and hands it over; from then on it lives as long as the job or the keeper's writer does. The job
-asks for each commit, one at a time, and does not touch that slot before the answer. So the arena needs no locks: what
-is read is either what the job said it leaves alone, or the last word of a job that is dead.
+The job makes the arena and hands it over; from then on it lives as long as the job, the keeper or its writer does. The
+job asks for each commit, one at a time, and does not touch that slot before the answer. So the arena needs no locks:
+what is read is either what the job said it leaves alone, or the last word of a job that is dead.
+
+A writer that is killed (the arena counts as its memory, so the kernel may well choose it) has answered no to what it
+was asked, and another takes its place, which knows what was committed already; the last snapshot is then its to commit.
+Not for ever: an arena at which so many have died is left.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import socket
 from collections import deque
 from collections.abc import Callable, Mapping
 
 from perdured.contract.deadline import find_last_moment
 
-from . import talk
 from .log import log
 from .loop import READ, Loop, read_clock
-from .priority import Priority, set_priority
 from .records import take, take_optional
 from .talk import Committed, MemoryPlace
 from .writer import fork_writer
+from .writer_link import WriterLink
 
 _REMEMBERED = 8
+REPLACEMENTS = 3
+"""Writers of one arena that may follow one that died."""
 
 
 class Memory:
@@ -41,7 +44,7 @@ class Memory:
         self._locks = locks
         self._on_answer = on_answer
         self._on_end = on_end
-        self._writers: list[_WriterLink] = []
+        self._writers: list[WriterLink] = []
         """More than one only while an earlier one still writes what it was left with."""
         self._durations: deque[float] = deque(maxlen=_REMEMBERED)
         """Seconds that the last commits have taken."""
@@ -63,18 +66,20 @@ class Memory:
 
     def take_over(self, arena: int, message: Mapping[str, object], client: int) -> bool:
         """The job's arena is ours as well. False where another living process of the job has one already."""
-        try:
+        with contextlib.ExitStack() as refused:
+            refused.callback(os.close, arena)
             if any(writer.client not in (None, client) for writer in self._writers):
                 return False
             self.finish()
             place = {"root": take(message, "root", str), "keep": take(message, "keep", int)}
-            pid, control = fork_writer(arena, self._locks)
-        finally:
-            os.close(arena)
-        writer = _WriterLink(MemoryPlace(pid, arena), control, client, place)
-        self._writers.append(writer)
-        self._loop.watch(control.fileno(), READ, lambda _: self._hear(writer))
+            self._begin(WriterLink(arena, client, place))
+            refused.pop_all()
         return True
+
+    def _begin(self, writer: WriterLink) -> None:
+        writer.begin(*fork_writer(writer.arena, self._locks, writer.committed))
+        self._writers.append(writer)
+        self._loop.watch(writer.control.fileno(), READ, lambda _: self._hear(writer))
 
     def commit(self, message: Mapping[str, object], client: int) -> None:
         """Asks for the commit of a snapshot. There is an answer in any case."""
@@ -121,7 +126,7 @@ class Memory:
             writer.finish()
         return bool(self._writers)
 
-    def _hear(self, writer: _WriterLink) -> None:
+    def _hear(self, writer: WriterLink) -> None:
         for answer in writer.read_answers():
             if answer.seconds is not None:
                 self._durations.append(answer.seconds)
@@ -132,54 +137,26 @@ class Memory:
             with contextlib.suppress(ChildProcessError):  # it has closed its socket by ending
                 os.waitpid(writer.pid, 0)
             self._writers.remove(writer)
-            self._on_end()
+            if not self._replace(writer):
+                os.close(writer.arena)
+                self._on_end()
 
-
-class _WriterLink:
-    def __init__(self, at: MemoryPlace, control: socket.socket, client: int, place: Mapping[str, object]) -> None:
-        self.pid, self.arena = at
-        self.control = control
-        self.client: int | None = client
-        self.is_closed = self.is_finishing = False
-        self._place = place
-        self._unanswered: list[int | None] = []
-        self._unread = b""
-
-    @property
-    def is_writing(self) -> bool:
-        """It has yet to answer."""
-        return bool(self._unanswered)
-
-    def order(self, generation: int | None, **fields: object) -> None:
-        """An order is far shorter than the socket's buffer, and there are two at most."""
-        self._unanswered.append(generation)
+    def _replace(self, writer: WriterLink) -> bool:
+        """False if there is nothing more to write, or no use in trying."""
+        if writer.is_done:
+            return False
+        log(f"the writer of the memory tier died; {REPLACEMENTS - writer.replaced} more are tried")
+        if writer.replaced == REPLACEMENTS:
+            self._leave(writer)
+            return False
         try:
-            self.control.sendall(talk.format_message({**self._place, "generation": generation, **fields}))
+            self._begin(writer.make_next())
         except OSError as error:
-            log(f"the writer takes no orders: {error}")
+            log(f"no writer can be started: {error}")
+            self._leave(writer)
+            return False
+        return True
 
-    def hurry(self) -> None:
-        """Also with what it is writing now; an order says by itself how urgent it is."""
-        set_priority(self.pid, Priority.NORMAL)
-
-    def finish(self) -> None:
-        if not self.is_finishing:
-            self.is_finishing = True
-            self.hurry()
-            self.order(None, last=True, urgent=True)
-            with contextlib.suppress(OSError):
-                self.control.shutdown(socket.SHUT_WR)
-
-    def read_answers(self) -> list[Committed]:
-        """One that has died has answered no to all that it was asked."""
-        try:
-            data = self.control.recv(64 * 1024)
-        except OSError:
-            data = b""
-        self.is_closed = not data
-        *lines, self._unread = (self._unread + data).split(b"\n")
-        answers = [Committed(*(fields.get(name) for name in Committed._fields)) for fields in map(json.loads, lines)]
-        del self._unanswered[: len(answers)]
-        if self.is_closed:
-            answers += [Committed(generation, why="its writer died") for generation in self._unanswered]
-        return answers
+    def _leave(self, writer: WriterLink) -> None:
+        if writer.is_finishing:
+            self._on_answer(Committed(None, why="its writer died"), writer.client)

@@ -17,6 +17,7 @@ Old checkpoints are dropped after a commit that was not urgent: that reads the n
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -38,24 +39,24 @@ if TYPE_CHECKING:
 Order = dict[str, object]
 
 
-def fork_writer(arena: int, locks: frozenset[int]) -> tuple[int, socket.socket]:
-    """The writer's pid, and the socket to it."""
+def fork_writer(arena: int, locks: frozenset[int], committed: int = 0) -> tuple[int, socket.socket]:
+    """The writer's pid, and the socket to it. `committed`: the newest generation that an earlier writer committed."""
     ours, theirs = socket.socketpair()
     pid = os.fork()
     if pid == 0:
-        _become_writer(theirs, arena, locks)
+        _become_writer(theirs, arena, locks, committed)
     theirs.close()
     return pid, ours
 
 
-def _become_writer(control: socket.socket, arena: int, locks: frozenset[int]) -> NoReturn:
+def _become_writer(control: socket.socket, arena: int, locks: frozenset[int], committed: int) -> NoReturn:
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a stop of the whole unit must not stop what it waits for
         _close_all_but({0, 1, 2, control.fileno(), arena, *locks})
         set_priority(os.getpid(), Priority.IDLE)
-        _serve(control, arena)
+        _serve(control, arena, committed)
     except BaseException:  # noqa: BLE001  a forked child must never go back into the keeper's code
         log_failure("writing snapshots")
     finally:
@@ -65,16 +66,14 @@ def _become_writer(control: socket.socket, arena: int, locks: frozenset[int]) ->
 def _close_all_but(kept: set[int]) -> None:
     for descriptor in map(int, os.listdir("/proc/self/fd")):
         if descriptor not in kept:
-            try:
+            with contextlib.suppress(OSError):  # the one that listed the directory
                 os.close(descriptor)
-            except OSError:
-                continue  # the one that listed the directory
 
 
-def _serve(control: socket.socket, descriptor: int) -> None:
+def _serve(control: socket.socket, descriptor: int, committed: int) -> None:
     from perdured.contract.checkpoint.arena import Arena
 
-    writer = _Writer(Arena(descriptor, is_writer=False))
+    writer = _Writer(Arena(descriptor, is_writer=False), committed)
     with control.makefile("rb") as orders:
         for line in orders:
             order: Order = json.loads(line)
@@ -89,9 +88,9 @@ def _check_deadline(deadline: object) -> None:
 
 
 class _Writer:
-    def __init__(self, arena: Arena) -> None:
+    def __init__(self, arena: Arena, committed: int = 0) -> None:
         self._arena = arena
-        self._committed = 0
+        self._committed = committed
         """The newest generation that was committed."""
 
     def obey(self, order: Order) -> Order:
