@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from pathlib import Path
 
 from perdured.processes import ScrubProcess, ScrubVerdict, start_scrub
@@ -53,3 +54,38 @@ def test_one_that_is_killed_says_nothing_of_the_checkpoint(tmp_path: Path) -> No
 
     verdict = run(kill())
     assert (verdict.is_valid, verdict.is_unknown) == (False, True)
+
+
+def test_one_that_reads_nothing_any_more_is_left_behind_and_says_nothing_of_the_checkpoint(tmp_path: Path) -> None:
+    """As in a disk that hangs: a process that was stopped by somebody else stands for it."""
+    path = commit(tmp_path / "root", 10).path
+
+    async def hang() -> tuple[ScrubVerdict, bool]:
+        process = await start_scrub(path)
+        process._process.send_signal(signal.SIGSTOP)
+        verdict = await process.wait(silence=0.2)
+        left = process._left
+        assert left is not None
+        await left  # this one's disk answers
+        return verdict, process.is_left
+
+    verdict, is_left = run(hang())
+    assert (verdict.is_valid, verdict.is_unknown, is_left) == (False, True, False)
+    assert "has given nothing" in verdict.why
+
+
+def test_the_time_for_which_it_was_paused_is_no_silence(tmp_path: Path) -> None:
+    path = commit(tmp_path / "root", 10).path
+
+    async def pause() -> tuple[list[bool], ScrubVerdict]:
+        process = await start_scrub(path)
+        process.pause(is_paused=True)
+        await asyncio.to_thread(wait_until, lambda: _state_of(process) == "T", "it stands still")
+        seen = [process._is_silent() for _ in range(3)]
+        process.pause(is_paused=False)
+        seen.append(process._is_silent())
+        return seen, await process.wait()
+
+    seen, verdict = run(pause())
+    assert seen == [False] * 4
+    assert verdict.is_valid

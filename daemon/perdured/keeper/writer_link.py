@@ -8,7 +8,6 @@ import socket
 from collections.abc import Mapping
 
 from . import talk
-from .log import log
 from .priority import Priority, set_priority
 from .talk import Committed
 
@@ -58,10 +57,8 @@ class WriterLink:
     def order(self, generation: int | None, **fields: object) -> None:
         """An order is far shorter than the socket's buffer, and there are two at most."""
         self._unanswered.append(generation)
-        try:
+        with contextlib.suppress(OSError):  # one that is dead has answered no to it
             self.control.sendall(talk.format_message({**self._place, "generation": generation, **fields}))
-        except OSError as error:
-            log(f"the writer takes no orders: {error}")
 
     def hurry(self) -> None:
         """Also with what it is writing now; an order says by itself how urgent it is."""
@@ -89,8 +86,7 @@ class WriterLink:
         answers = [Committed(*(fields.get(name) for name in Committed._fields)) for fields in map(json.loads, lines)]
         self._note(answers)
         if self.is_closed:
-            asked = [each for each in self._unanswered if each is not None]
-            del self._unanswered[: len(asked)]
+            asked = (each for each in self._unanswered if each is not None)
             answers += [Committed(generation, why="its writer died") for generation in asked]
         return answers
 

@@ -4,7 +4,8 @@ A broken one goes to quarantine and is told; nothing is deleted. What could not 
 again a week later. The reading is a process's (`keeper.scrub`): it is held still while the job saves, and nobody waits
 for it. No error here ends anything but this look.
 
-Known limit: a disk that hangs while it is read holds up the verifying of the others' checkpoints, and nothing else.
+A disk that hangs while it is read holds up the others' for as long as it is given (`processes.scrub`); then its job is
+passed over until it answers.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from .job import Job
 from .journal import Journal
 
 SILENT = 10.0
-"""Seconds for the listing of a directory; what does not answer has nothing to verify now."""
+"""Seconds for a look at a directory; what does not answer has nothing to verify now."""
 
 _log = logging.getLogger("perdured")
 
@@ -45,6 +46,8 @@ class Scrubber:
         self._rests_until = 0.0
         self._under_way: tuple[str, ScrubProcess] | None = None
         """The job, and the process that reads one of its checkpoints."""
+        self._left: dict[str, ScrubProcess] = {}
+        """By the job: what hangs in its disk."""
 
     async def run(self) -> None:
         """For ever; cancelled at the end."""
@@ -80,32 +83,42 @@ class Scrubber:
         except (OSError, DiskSilent):
             return []
         return [
-            Candidate(job.id, one.path.name, one.committed_at, look.at if look else None, _is_saving(job))
+            Candidate(job.id, one.path.name, one.committed_at, look.at if look else None, self._is_busy(job))
             for one in listing
             for look in (looks.get(one.path.name),)
         ]
+
+    def _is_busy(self, job: Job) -> bool:
+        self._left = {id: process for id, process in self._left.items() if process.is_left}
+        return job.id in self._left or _is_saving(job)
 
     async def _verify(self, job: Job, path: Path) -> ScrubVerdict:
         process = await start_scrub(path)
         self._under_way = (job.id, process)
         self.note_saving(job)
         try:
-            return await process.wait()
+            verdict = await process.wait()
         finally:
             self._under_way = None
+        if process.is_left:
+            self._left[job.id] = process
+            _log.warning("%s could not be verified: %s", path, verdict.why)
+        return verdict
 
     async def _conclude(self, job: Job, name: str, verdict: ScrubVerdict) -> None:
         root = job.submission.checkpoint_dir
         path = root / name
-        if job.is_forgotten or not await self._disks.touch(root, path.exists):  # retention was faster
+        if verdict.is_unknown and job.id in self._left:
+            return  # nor would its disk answer now
+        if job.is_forgotten or not await self._disks.touch(root, path.exists, SILENT):  # retention was faster
             return
         if not verdict.is_valid and not verdict.is_unknown:
             await self._set_aside(job, path, verdict.why)
-        await self._disks.touch(root, partial(self._remember, job, name, is_whole=verdict.is_valid))
+        await self._disks.touch(root, partial(self._remember, job, name, is_whole=verdict.is_valid), SILENT)
 
     async def _set_aside(self, job: Job, path: Path, why: str) -> None:
         with contextlib.suppress(FileNotFoundError):  # somebody else has, or has dropped it
-            moved = await self._disks.touch(path.parent, partial(quarantine, path, why))
+            moved = await self._disks.touch(path.parent, partial(quarantine, path, why), SILENT)
             text = f"{path.name} is broken ({why}), found while it was verified again, and is kept as {moved}"
             self._journal.tell(job, [Event(kind="quarantined", text=text)])
         job.is_newest_stale = True
