@@ -1,7 +1,8 @@
 """`python -m perdure.export PATH OUT`: a checkpoint as one plain file, for programs that know nothing of Perdure.
 
 PATH is a checkpoint, or a directory of them, of which the newest whole and healthy one is taken; or a file of
-perdure.save or torch.save. It is verified first. `perdure export`, without torch at hand, runs this.
+perdure.save or torch.save. It is verified first, unless `--verified` says that it was a moment ago: `perdure export`,
+which needs no torch for that, has read it whole when it runs this.
 
 OUT.pth or OUT.pt       what people save by hand: `{name}_state_dict` for each object, `step`, `epoch`, `values`;
                         of a checkpoint that perdure.save made, the file itself
@@ -40,6 +41,8 @@ class Part(NamedTuple):
 
     only: str | None = None
     everything: bool = False
+    is_verified: bool = False
+    """Who asks has read every byte of it."""
 
 
 def export(path: Path, out: Path, part: Part) -> None:
@@ -53,18 +56,19 @@ def export(path: Path, out: Path, part: Part) -> None:
     if path.is_file():
         from perdure import pickles
 
-        pickles.check_file(path)
+        if not part.is_verified:
+            pickles.check_file(path)
         _export_file(path, out, part)
         return
-    path, manifest = _find(path)
+    path, manifest = _find(path, hashes=not part.is_verified)
     if manifest.facts.series == SERIES:
         _export_run(path, out, part)
     else:
         _export_file(path / manifest.files[0].name, out, part)
 
 
-def _find(path: Path) -> tuple[Path, Manifest]:
-    verdict = verify_checkpoint(path)
+def _find(path: Path, *, hashes: bool) -> tuple[Path, Manifest]:
+    verdict = verify_checkpoint(path, hashes=hashes)
     if verdict.manifest is not None and verdict.is_valid:
         if not verdict.manifest.facts.healthy:
             tell(f"{path} is unhealthy", "it was saved with a loss that was not finite")
@@ -142,9 +146,10 @@ def main(arguments: list[str] | None = None) -> int:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--only", metavar="NAME", help="this object alone, in place of the model")
     which.add_argument("--all", action="store_true", help="every tensor, under its place in the checkpoint")
+    parser.add_argument("--verified", action="store_true", help="every byte of it was read a moment ago")
     args = parser.parse_args(arguments)
     try:
-        export(args.path, args.out, Part(args.only, args.all))
+        export(args.path, args.out, Part(args.only, args.all, args.verified))
     except PerdureError as error:
         sys.stderr.write(f"{error}\n")
         return BAD_USAGE if isinstance(error, Misuse) else 1

@@ -263,12 +263,14 @@ def test_wait_gives_up_after_its_timeout_with_124(timeout: str, perdure: Perdure
 
 
 def test_checkpoints_are_listed_with_size_and_validity(perdure: Perdure, served: Served) -> None:
-    served.service.saved[JOB] = [make_checkpoint(1100), make_checkpoint(1000, valid=False, healthy=None)]
+    verified = make_checkpoint(900, verified_at="2026-11-24T10:06:00.000Z")
+    served.service.saved[JOB] = [make_checkpoint(1100), make_checkpoint(1000, valid=False, healthy=None), verified]
     out = perdure("checkpoints", "gpt")[1].splitlines()
-    assert [line.split()[0] for line in out] == ["STEP", "1100", "1000"]
+    assert [line.split()[0] for line in out] == ["STEP", "1100", "1000", "900"]
     assert "1.5 MiB" in out[1]
-    assert out[1].endswith("yes    -         yes      disk   /runs/gpt/checkpoints/step-000000001100-000011")
-    assert "no     -         unknown" in out[2]
+    assert out[1].endswith("unverified  -         yes      disk   /runs/gpt/checkpoints/step-000000001100-000011")
+    assert "no          -         unknown" in out[2]
+    assert "yes         " in out[3]
     assert json.loads(perdure("checkpoints", "gpt", "--json")[1])["checkpoints"][0]["step"] == 1100
 
 

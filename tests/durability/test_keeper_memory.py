@@ -308,6 +308,18 @@ def test_a_writer_that_is_killed_while_nothing_is_asked_is_replaced(
     assert _steps(holder.root) == [STEP]
 
 
+def test_what_a_dead_writer_could_not_commit_is_committed_by_the_next(holder: Holder) -> None:
+    holder.root.write_text("in the way")
+    holder.take_over()
+    holder.commit()
+    holder.turn_until(answers=1)
+    holder.kill_writer()
+    holder.root.unlink()
+    holder.memory.finish()
+    holder.turn_until(ends=1)
+    assert _steps(holder.root) == [STEP]
+
+
 def test_the_next_writer_takes_orders(holder: Holder) -> None:
     holder.take_over(7)
     holder.kill_writer()
@@ -339,7 +351,10 @@ def test_a_last_snapshot_that_nobody_can_write_is_told_as_not_saved(
     assert holder.answers == [(Committed(None, why=DIED), 1)]
 
 
-def test_where_no_process_can_be_started_the_arena_is_let_go(holder: Holder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_no_process_can_be_started_the_arena_is_let_go(
+    holder: Holder, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", open(2, "w", closefd=False))  # noqa: SIM115
     before = _list_descriptors()
     holder.take_over()
     os.kill(holder.writer, signal.SIGSTOP)
@@ -352,6 +367,7 @@ def test_where_no_process_can_be_started_the_arena_is_let_go(holder: Holder, mon
     os.kill(holder.writer, signal.SIGKILL)
     holder.turn_until(ends=1)
     assert holder.answers == [(Committed(None, why=DIED), 1)]
+    assert "no writer can be started" in capfd.readouterr().err
     assert _list_descriptors() == before
 
 

@@ -33,6 +33,7 @@ SAME = {
     "memory.MemoryTier._give_up swapped": "whoever is told first, both is done",
     "writer._become_writer swapped": "it serves only after all of it",
     "writer._Writer.tidy_up swapped: assert": "for the types: the keeper sends a number",
+    "writer_link.WriterLink._note without half: answer.generation": "for the types: what was committed has a number",
     "writer_link.WriterLink.finish swapped": "both is done before it returns",
     "writer_link.WriterLink.order swapped: self._unanswered": "an answer is read a turn later",
     "writer_link.WriterLink._order_last swapped: self.hurry()": "both is done before it returns",

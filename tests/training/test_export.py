@@ -71,6 +71,22 @@ def test_the_command_line_means_the_same(saved: dict[str, Any]) -> None:
         assert Path(ours).read_bytes() == Path(theirs).read_bytes(), options
 
 
+def test_what_was_verified_a_moment_ago_is_not_read_twice(
+    saved: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`perdure export` has verified it, and says so: of a large checkpoint that is half of the time."""
+    asked: list[list[str]] = []
+    monkeypatch.setattr("perdured.cli.verbs.export.run_module", lambda *words: asked.append(words[-1]))
+    assert run_cli(["export", "checkpoints", "x.pth"]) == 0
+    assert asked == [[str(newest()), "x.pth", "--verified"]]
+    tensors = newest() / "tensors.safetensors"
+    data = bytearray(tensors.read_bytes())
+    data[-1] ^= 1
+    tensors.write_bytes(data)
+    assert export.main([*asked[0]]) == 0
+    assert export.main([str(newest()), "y.pth"]) == 1
+
+
 def test_all_has_every_tensor_by_its_place(saved: dict[str, Any]) -> None:
     assert export.main(["checkpoints", "x.safetensors", "--all"]) == 0
     assert {"model.a.weight", "optimizer.state.0.exp_avg", "rng.torch"} <= load_file("x.safetensors").keys()

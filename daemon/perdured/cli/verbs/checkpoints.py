@@ -15,7 +15,7 @@ from perdured.core.units import human_size
 from perdured.errors import BadUsage, NoDaemon, NoSuchJob
 from perdured.wire import Checkpoint
 
-_VALID = {True: Cell("yes", "green"), False: Cell("no", "bright_red"), None: Cell("unknown", "yellow")}
+_YES, _NO, _UNKNOWN = Cell("yes", "green"), Cell("no", "bright_red"), Cell("unknown", "yellow")
 
 
 @click.command("checkpoints")
@@ -26,8 +26,9 @@ _VALID = {True: Cell("yes", "green"), False: Cell("no", "bright_red"), None: Cel
 def command(settings: Settings, where: str, *, as_json: bool) -> None:
     """List the checkpoints of a job, or those in a directory, newest first.
 
-    DIR needs no daemon: it is what has a slash in it, or is there and is no job. VALID says that the commit, the
-    manifest and the sizes agree, VERIFIED when the daemon last read every byte; `perdure verify PATH` does it now.
+    DIR needs no daemon: it is what has a slash in it, or is there and is no job. VALID says "no" where the commit, the
+    manifest and the sizes do not agree, "unverified" where they do and the daemon has not read every byte yet, "yes"
+    where it has, and VERIFIED when; `perdure verify PATH` does it now.
     TIERS says where it lies: on the disk, on the remote as it was last seen, or both.
     """
     checkpoints, root = _find(settings, where)
@@ -77,9 +78,16 @@ def _describe(checkpoint: Checkpoint, now: float) -> list[Cell]:
         Cell(str(checkpoint["step"])),
         Cell(human_size(checkpoint["bytes"])),
         Cell(format_age(parse_time(checkpoint["committed_at"]), now)),
-        _VALID[checkpoint["valid"]],
+        _say_valid(checkpoint),
         Cell(format_age(parse_time(verified_at), now) if verified_at is not None else "-"),
-        _VALID[checkpoint["healthy"]],
+        {True: _YES, False: _NO, None: _UNKNOWN}[checkpoint["healthy"]],
         Cell(", ".join(checkpoint["tiers"])),
         Cell(checkpoint["path"]),
     ]
+
+
+def _say_valid(checkpoint: Checkpoint) -> Cell:
+    """A flipped bit is seen only where every byte is read."""
+    if not checkpoint["valid"]:
+        return _NO if checkpoint["valid"] is False else _UNKNOWN
+    return _YES if checkpoint["verified_at"] is not None else Cell("unverified")

@@ -71,7 +71,7 @@ def checkpoint_command(path: Path, out: Path, *, force: bool, python: Path | Non
     if out.suffix == ".safetensors" and part["everything"] and (source / _TENSORS).exists():
         _copy(source / _TENSORS, out)
     else:
-        run_module(find_torch_python(python), "perdure.export", [str(source), str(out), *flags])
+        run_module(find_torch_python(python), "perdure.export", [str(source), str(out), "--verified", *flags])
     if as_json:
         print_json({"schema": 1, "path": str(out), "source": str(source)})
     else:
