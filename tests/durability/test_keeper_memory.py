@@ -351,6 +351,31 @@ def test_a_last_snapshot_that_nobody_can_write_is_told_as_not_saved(
     assert holder.answers == [(Committed(None, why=DIED), 1)]
 
 
+def test_one_that_ends_as_it_was_told_has_not_died(
+    holder: Holder, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", open(2, "w", closefd=False))  # noqa: SIM115
+    holder.take_over()
+    holder.memory.finish()
+    holder.turn_until(ends=1)
+    assert "died" not in capfd.readouterr().err
+
+
+def test_where_no_process_can_be_started_at_all_nothing_is_taken_over(
+    holder: Holder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = _list_descriptors()
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EAGAIN, "no more")
+
+    monkeypatch.setattr(memory_module, "fork_writer", refuse)
+    with pytest.raises(OSError, match="no more"):
+        holder.take_over()
+    assert _list_descriptors() == before
+    assert not holder.memory.pids
+
+
 def test_where_no_process_can_be_started_the_arena_is_let_go(
     holder: Holder, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -243,7 +243,7 @@ def test_an_orphan_is_asked_to_end_once(directory: Path, tmp_path: Path) -> None
     (state.job(job.id) / "attempts").symlink_to(directory.parent)
 
     async def ask() -> None:
-        tier = RemoteTier(lambda *_: None, time.time)
+        tier = RemoteTier(lambda *_: None, time.time, Disks())
         reach = Reach(state, registry, Disks(), tier, Standbys(state, time.time))
         effects = Effects(reach, lambda *_: None, time.time, lambda _: {})
         for _ in range(3):

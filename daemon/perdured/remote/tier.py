@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from perdured.clock import Clock
 from perdured.contract.deadline import Span
@@ -23,6 +24,8 @@ from perdured.core.events import Event
 from perdured.core.tiers import Look, RemoteTrouble, list_behind
 from perdured.core.units import human_size
 from perdured.core.uploads import decide_turn, is_hopeless, note_behind, note_failure, note_success, note_turn
+from perdured.disks import Disks
+from perdured.errors import DiskSilent
 from perdured.views import RemoteView
 
 from .local import list_local
@@ -33,6 +36,8 @@ from .status import Route, Status, describe_status
 
 Tell = Callable[[str, Iterable[Event]], None]
 _AFTER_ERROR = 5.0
+SILENT = 10.0
+"""Seconds that the disk of one job may hold up the copies of the others. It is looked at again with its next word."""
 REMEMBERED = 8
 """Uploads of one job, by which the next are judged."""
 _log = logging.getLogger("perdured")
@@ -41,9 +46,10 @@ _log = logging.getLogger("perdured")
 class RemoteTier:
     """Tends the remotes of all jobs of one state directory."""
 
-    def __init__(self, tell: Tell, clock: Clock) -> None:
+    def __init__(self, tell: Tell, clock: Clock, disks: Disks) -> None:
         self._tell = tell
         self._clock = clock
+        self._disks = disks
         self._known: dict[str, Status] = {}
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
@@ -146,8 +152,8 @@ class RemoteTier:
         for status in [status for status in self._known.values() if status.is_stale]:
             status.is_stale = False
             try:
-                local = await asyncio.to_thread(list_local, status.route.root)
-            except OSError as error:
+                local = await self._disks.touch(status.route.root, partial(list_local, status.route.root), SILENT)
+            except (OSError, DiskSilent) as error:
                 _log.warning("%s cannot be listed: %s", status.route.root, error)
                 continue
             remote = [each.held for each in status.record.checkpoints]

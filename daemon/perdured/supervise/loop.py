@@ -79,7 +79,7 @@ class Loop:
         self._registry = registry
         self._clock = clock
         self._disks = disks
-        self.remote = RemoteTier(self._tell_of_remote, clock)
+        self.remote = RemoteTier(self._tell_of_remote, clock, disks)
         self._standbys = Standbys(state, clock, keepers, self.queue.find_unpromised_memory)
         reach = Reach(state, registry, disks, self.remote, self._standbys, keepers)
         self._effects = Effects(reach, self.journal.tell, clock, self._find_rivals)
