@@ -177,13 +177,17 @@ def test_what_was_committed_is_no_last_snapshot_any_more(holder: Holder) -> None
     assert _steps(holder.root) == [STEP]
 
 
-def test_a_disk_that_refuses_is_told_and_the_last_snapshot_tried_again(holder: Holder) -> None:
+def test_a_disk_that_refuses_is_told_and_the_last_snapshot_tried_again(
+    holder: Holder, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The reason is the system's; and once there is room, the snapshot is not lost."""
+    monkeypatch.setattr(sys, "stderr", open(2, "w", closefd=False))  # noqa: SIM115
     holder.root.write_text("in the way")
     holder.take_over()
     holder.commit()
     holder.turn_until(answers=1)
     assert holder.answers == [(Committed(1, None, None, "Not a directory"), 1)]
+    assert f"snapshot 1 (step {STEP}) was not committed" in capfd.readouterr().err
     holder.root.unlink()
     holder.memory.finish()
     holder.turn_until(ends=1)

@@ -14,6 +14,7 @@ from perdured.contract import messages
 from . import cgroup, records, talk, tree
 from .clients import Clients
 from .ending import Death, describe_end
+from .guard import Guard
 from .log import log
 from .loop import READ, URGENT, Loop, read_clock
 from .memory import Memory
@@ -31,6 +32,7 @@ _FIRST_RETRY, _LONGEST_RETRY = 1.0, 30.0
 class Attempt(NamedTuple):
     directory: Path
     locks: frozenset[int]
+    guard: Guard | None
     want: Want
     run: RunRecord
     pidfd: int
@@ -62,6 +64,8 @@ class Keeper:
         """Returns when nothing of the attempt is left and its end is durable."""
         self._loop.watch(self._attempt.pidfd, READ, self._on_leader_exit)
         self._loop.watch(self._wakeup, READ, self._on_signal)
+        if self._attempt.guard is not None:
+            self._attempt.guard.join(self._loop)
         self._loop.run()
 
     def conclude(self, exit: ExitRecord) -> None:

@@ -76,6 +76,7 @@ from perdured.contract.holding import DirectoryTaken, hold_directory
 from . import cgroup, records, tree
 from .channel import FAILED, NOT_STARTED, READY, STARTED, TAKEN, Channel
 from .explain import explain
+from .guard import Guard
 from .identity import identify
 from .keeper import Attempt, Keeper
 from .leader import WaitingLeader, fork_leader, read_oom_score, write_oom_score
@@ -109,6 +110,8 @@ class Post(NamedTuple):
     directory: Path
     locks: frozenset[int]
     """Of the attempt, and of the checkpoint directory."""
+    guard: Guard | None
+    """Of the latter."""
     want: Want
     listener: socket.socket
     stance: Stance
@@ -190,13 +193,13 @@ def _take_stance() -> Stance:
 def _take_post(directory: Path, leaving: contextlib.ExitStack, stance: Stance, standby: WaitingStandby | None) -> Post:
     """`leaving` undoes it in reverse, the lock last: whoever finds that free finds nothing else left."""
     want = records.load_want(directory)
-    held = _hold(want) if want.checkpoint_dir is not None else None
+    guard = _hold(want, want.checkpoint_dir) if want.checkpoint_dir is not None else None
     lock = take_lock(directory / records.LOCK)
     if lock is None:
         raise Refused("another keeper holds this attempt")
     leaving.callback(os.close, lock)
-    if held is not None:
-        leaving.callback(os.close, held)
+    if guard is not None:
+        leaving.callback(os.close, guard.held)
     if (directory / records.RUN).exists() or (directory / records.EXIT).exists():
         raise Refused("this attempt has been started before; an attempt starts once")
     leaf = want.cgroup if want.unit is None else cgroup.make_leaf("attempt")
@@ -205,17 +208,17 @@ def _take_post(directory: Path, leaving: contextlib.ExitStack, stance: Stance, s
     listener = sockets.bind_unix(directory / records.SOCKET)
     leaving.callback((directory / records.SOCKET).unlink, missing_ok=True)
     leaving.callback(listener.close)
-    locks = frozenset({lock} if held is None else {lock, held})
-    return Post(directory, locks, want, listener, stance, leaf, standby)
+    locks = frozenset({lock} if guard is None else {lock, guard.held})
+    return Post(directory, locks, guard, want, listener, stance, leaf, standby)
 
 
-def _hold(want: Want) -> int:
+def _hold(want: Want, root: str) -> Guard:
     """Before the attempt's lock is taken: a killed process lets go of its descriptors in their order."""
+    name = f"job {want.job} (attempt {want.attempt})"
     try:
-        return hold_directory(Path(want.checkpoint_dir or ""), f"job {want.job} (attempt {want.attempt})")
+        return Guard(Path(root), hold_directory(Path(root), name), name)
     except OSError as error:
-        why = f"the checkpoint directory {want.checkpoint_dir} cannot be held: {error.strerror}"
-        raise Refused(why) from error
+        raise Refused(f"the checkpoint directory {root} cannot be held: {error.strerror}") from error
 
 
 def _take_signals() -> int:
@@ -237,7 +240,8 @@ def _run_attempt(post: Post, channel: Channel) -> bool:
     except OSError as error:
         leader.abandon()
         raise Refused(f"cannot save {records.RUN}: {error.strerror}") from error
-    attempt = Attempt(post.directory, post.locks, post.want, run, leader.pidfd, cgroup.read_oom_kills())
+    oom_kills = cgroup.read_oom_kills()
+    attempt = Attempt(post.directory, post.locks, post.guard, post.want, run, leader.pidfd, oom_kills)
     keeper = Keeper(attempt, post.listener, post.stance.wakeup)
     failure = leader.release()
     if failure is None:
