@@ -27,7 +27,12 @@ if TYPE_CHECKING:
 CONCURRENT = 4
 """Parts in flight. Times the size of a part, this is the memory that a copy takes."""
 _RETRY: RetryConfig = {"max_retries": 4, "retry_timeout": timedelta(seconds=60)}
-_ENDPOINT = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT")
+_ENDPOINTS = {
+    "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
+    "gs": ("GOOGLE_BASE_URL",),
+    "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
+}
+"""By the scheme; another store's says nothing of this one."""
 
 
 class Object(NamedTuple):
@@ -45,7 +50,7 @@ class Store:
             if url.startswith("file://"):
                 self._store = from_url(url, mkdir=True)
             else:
-                self._store = from_url(self.url, client_options=_make_client(), retry_config=_RETRY)
+                self._store = from_url(self.url, client_options=_make_client(self.url), retry_config=_RETRY)
 
     def list_objects(self, folder: str | None = None) -> dict[str, Object]:
         with self._explained():
@@ -128,16 +133,17 @@ def _sign(bucket: str, method: Method, target: str, last: str) -> str:
     """A URL of the bucket that the library signs. It can append only a path, "/" and `last`: that becomes the end of
     the last parameter of `target`."""
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-    endpoint = (_find_endpoint() or f"https://s3.{region}.amazonaws.com").rstrip("/") + f"/{bucket}{target}"
+    endpoint = (_find_endpoint("s3") or f"https://s3.{region}.amazonaws.com").rstrip("/") + f"/{bucket}{target}"
     store = S3Store(bucket, endpoint=endpoint, region=region, virtual_hosted_style_request=True)
     return obstore.sign(store, method, last, timedelta(minutes=5))
 
 
-def _make_client() -> ClientConfig:
+def _make_client(url: str) -> ClientConfig:
     """The ceiling is for one request: the library's 30 s would never let a part of 16 MiB through a slow line. An
     endpoint without TLS is one that the user has written down as such."""
-    return {"connect_timeout": "10s", "timeout": "5min", "allow_http": _find_endpoint().startswith("http://")}
+    endpoint = _find_endpoint(url.partition("://")[0])
+    return {"connect_timeout": "10s", "timeout": "5min", "allow_http": endpoint.startswith("http://")}
 
 
-def _find_endpoint() -> str:
-    return next(filter(None, (os.environ.get(name) for name in _ENDPOINT)), "")
+def _find_endpoint(scheme: str) -> str:
+    return next(filter(None, (os.environ.get(name) for name in _ENDPOINTS.get(scheme, ()))), "")

@@ -39,6 +39,13 @@ _SHORTEST_SECRET = 6
 """Letters: what is shorter would take ordinary words apart."""
 _ENVIRONMENT = "The environment is captured at submit: set it there and submit again."
 
+_VARIABLES = {
+    "s3": ("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"),
+    "gs": ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_BASE_URL"),
+    "az": ("AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_ENDPOINT"),
+}
+"""By the scheme: what holds the credentials, and where the store is."""
+
 _KNOWN = (
     _Known(
         "NoSuchBucket|ContainerNotFound|The specified bucket does not exist",
@@ -62,13 +69,13 @@ _KNOWN = (
         "InvalidAccessKeyId|SignatureDoesNotMatch|AuthenticationFailed|InvalidToken|Unauthenticated|401 Unauthorized",
         "The credentials for {url} are not accepted.",
         "The store does not know the key, or the secret does not fit it.",
-        f"Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or their like. {_ENVIRONMENT}",
+        "Check {key}, or their like. " + _ENVIRONMENT,
     ),
     _Known(
         r"169\.254\.169\.254|169\.254\.170\.2|metadata\.google\.internal|Account must be specified|MissingToken",
         "There are no credentials for {url}.",
         "None are in the job's environment, and this machine has no role of its own. Profiles in ~/.aws are not read.",
-        f"Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or their like. {_ENVIRONMENT}",
+        "Set {key}, or their like. " + _ENVIRONMENT,
     ),
     _Known(
         "AccessDenied|403 Forbidden|PermissionDenied|AuthorizationPermissionMismatch",
@@ -94,7 +101,7 @@ _KNOWN = (
         "error sending request|connection|dns error|timed out|timeout|HTTP error",
         "The store of {url} cannot be reached.",
         "The connection failed or took too long.",
-        "Nothing has to be done if the network comes back; AWS_ENDPOINT_URL has to be right.",
+        "Nothing has to be done if the network comes back; {endpoint} has to be right.",
         "passing",
     ),
 )
@@ -104,9 +111,14 @@ def explain(error: BaseException, url: str) -> Trouble:
     text = str(error)
     for known in _KNOWN:
         if re.search(known.sign, text, re.IGNORECASE):
-            return Trouble(known.what.format(url=url), known.why, known.todo, known.nature)
+            return Trouble(known.what.format(url=url), known.why, _name_variables(known.todo, url), known.nature)
     first = drop_secrets(text, os.environ).strip().partition("\n")[0][:300] or type(error).__name__
     return Trouble(f"The remote {url} cannot be used.", first, "Check `checkpoint.remote`.")
+
+
+def _name_variables(todo: str, url: str) -> str:
+    key, endpoint = _VARIABLES.get(url.partition("://")[0], _VARIABLES["s3"])
+    return todo.format(key=key, endpoint=endpoint)
 
 
 def is_about_bucket(error: BaseException) -> bool:
