@@ -36,6 +36,7 @@ from .processes.first import is_served, serve_as_first
 from .spool import Spool
 from .state.home import open_state
 from .supervise.service import Service
+from .tasks import finish_within
 
 _log = logging.getLogger("perdured")
 _SIGNALS = (
@@ -183,7 +184,7 @@ async def _park(service: Service, why: str) -> None:
     if limit > 0:
         notify_stopping(f"{why}: the last checkpoints are copied to their remotes", within=limit + _AFTER_THE_GRACE)
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(service.wait_until_uploaded(), limit)
+            await finish_within(service.wait_until_uploaded(), limit)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from typing import TypeVar
 
 from .core.mounts import FileSystem, find_file_system, parse_mounts
 from .errors import DiskSilent
+from .tasks import finish_within
 
 PER_MOUNT = 16
 PER_PLACE = 2
@@ -41,7 +42,7 @@ class Disks:
     async def touch(self, place: Path, look: Callable[[], T], within: float | None = None) -> T:
         """What `look`, which may wait for the disk of `place`, returns. Raises DiskSilent after `within` seconds."""
         try:
-            return await asyncio.wait_for(self._touch(place, look), within)
+            return await finish_within(self._touch(place, look), within)
         except asyncio.TimeoutError:
             raise DiskSilent(
                 f"The disk of {place} does not answer.",

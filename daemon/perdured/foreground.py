@@ -35,10 +35,10 @@ from .core.record import UNDER_WAY
 from .notices.finding import observe_surroundings
 from .notices.listening import Listening
 from .notices.settings import NoticeSettings
-from .notices.tasks import end_tasks
 from .state.home import open_state
 from .state.submission import Submission
 from .supervise.service import Ask, Service
+from .tasks import end_tasks
 from .views import JobView
 
 _READ_EVERY = 0.1

@@ -92,6 +92,14 @@ class StandbyView(View):
     why: str
 
 
+class KeeperView(View):
+    """Who holds the newest attempt."""
+
+    pid: int
+    unit: str | None
+    """Of systemd, where it is one."""
+
+
 class LedgerView(View):
     """Where the wall time of a job went, in seconds: the parts add up to the whole."""
 
@@ -180,6 +188,8 @@ class JobView(View):
     """When it goes on, or looks again, by itself; null unless it is waiting."""
     standby: StandbyView | None = None
     """null as long as nobody has looked."""
+    keeper: KeeperView | None = None
+    """null where no attempt is under way, or its keeper is gone."""
     queue: QueueView | None = None
     pace: PaceView | None = None
     """null as long as nothing was saved."""
@@ -222,6 +232,7 @@ class Place(View):
     log: str | None
     remote: RemoteView | None
     queue: QueueView | None = None
+    keeper: KeeperView | None = None
 
 
 def describe_job(record: JobRecord, seen: Observation, place: Place, now: float) -> JobView:
@@ -256,6 +267,7 @@ def describe_job(record: JobRecord, seen: Observation, place: Place, now: float)
         standby=StandbyView(**seen.standby._asdict()) if seen.standby is not None else None,
         pace=describe_pace(seen.pace or record.pace),
         queue=place.queue,
+        keeper=place.keeper,
         notice=_describe_answer(seen.answer) if record.phase.kind in UNDER_WAY and seen.answer is not None else None,
         no_safe_point=find_deafness(seen, seen.pace),
     )

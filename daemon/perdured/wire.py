@@ -85,6 +85,11 @@ class Standby(TypedDict):
     why: str
 
 
+class Keeper(TypedDict):
+    pid: int
+    unit: str | None
+
+
 class Answer(TypedDict):
     warning: str
     deadline: str
@@ -151,6 +156,7 @@ class Job(TypedDict):
     waiting_for: str | None
     waiting_until: str | None
     standby: Standby | None
+    keeper: Keeper | None
     queue: Queue | None
     pace: Pace | None
     notice: Answer | None

@@ -25,7 +25,6 @@ from typing import NamedTuple
 from perdure.channel import Channel
 from perdure.codec import format_json
 from perdure.errors import tell
-from perdure.headroom import observe_headroom
 from perdure.recall import measure_memory
 from perdure.safetensors_file import Layout, copy_file, plan_file
 from perdure.settings import Settings
@@ -34,6 +33,7 @@ from perdured.contract import messages
 from perdured.contract.checkpoint.arena import SLOTS, Arena, Part, Snapshot, create_arena, measure_arena
 from perdured.contract.checkpoint.gather import round_up
 from perdured.contract.checkpoint.manifest import Facts
+from perdured.contract.headroom import observe_headroom
 
 SHARE = 100
 """A snapshot that took t is followed by the next after 100 t at the earliest: one per cent of the time."""

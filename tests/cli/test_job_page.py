@@ -11,7 +11,7 @@ from perdured.cli.job_page import describe_end, format_page, suggest
 from perdured.cli.text import parse_time
 from perdured.contract.pacing import Pace
 from perdured.queue_view import QueueView, ResourcesView
-from perdured.views import JobView, RemoteTroubleView, RemoteView, describe_pace
+from perdured.views import JobView, KeeperView, RemoteTroubleView, RemoteView, describe_pace
 from perdured.wire import Attempt, Job
 from support.fake_service import make_attempt, make_job, make_ledger
 
@@ -54,6 +54,12 @@ def test_the_page_of_a_job_that_was_restarted(in_berlin: None) -> None:
         "  perdure logs -f gpt  follows its output over restarts\n"
         "  perdure stop gpt     saves and ends it"
     )
+
+
+def test_the_keeper_is_named_as_systemd_knows_it() -> None:
+    unit = KeeperView(pid=4711, unit="perdure-keeper-k7mq2xwp-1.service")
+    assert "  keeper      perdure-keeper-k7mq2xwp-1.service (process 4711)\n" in page(make_job(keeper=unit))
+    assert "  keeper      process 4711\n" in page(make_job(keeper=KeeperView(pid=4711, unit=None)))
 
 
 def test_a_long_reason_is_broken_between_words_and_stands_in_its_column() -> None:

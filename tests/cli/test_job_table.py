@@ -37,10 +37,11 @@ def table(width: int | None, *views: JobView) -> str:
 
 def test_a_wide_terminal_has_the_reason_in_a_column() -> None:
     assert table(150, make_job(), WAITING) == (
-        "ID        NAME                      STATE    STEP       LOSS   RESTARTS  SAVED   WHY\n"
-        "k7mq2xwp  gpt                       running  1200/4000  2.313  0         3m ago  attempt 1 is running\n"
-        "p3x9aa2b  bert-large-uncased-fine…  waiting  -          -      3         -       "
-        "waiting 8 s before attempt 4: exit code 1, no progress since step 12…"
+        "ID        NAME                      STATE    STEP       LOSS   RESTARTS  SAVED   GOODPUT  WHY\n"
+        "k7mq2xwp  gpt                       running  1200/4000  2.313  0         3m ago  97%      "
+        "attempt 1 is running\n"
+        "p3x9aa2b  bert-large-uncased-fine…  waiting  -          -      3         -       97%      "
+        "waiting 8 s before attempt 4: exit code 1, no progress sinc…"
     )
 
 

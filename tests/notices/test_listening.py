@@ -16,7 +16,7 @@ from perdured.notices.finding import Surroundings
 from perdured.notices.folder import Folder
 from perdured.notices.listening import Listening
 from perdured.notices.settings import NoticeSettings
-from perdured.notices.tasks import end_tasks
+from perdured.tasks import end_tasks
 from perdured.testing.metadata import FakeMetadata
 
 

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import perdured
+from perdured.contract.cgroups import parse_cgroups
 from perdured.keeper import cgroup, talk
-from perdured.keeper.cgroup import limit_memory, parse_cgroups, read_oom_kills
+from perdured.keeper.cgroup import limit_memory, read_oom_kills
 from perdured.keeper.identity import Identity, parse_stat
 from perdured.keeper.loop import READ, Loop, read_clock
 from perdured.keeper.records import (

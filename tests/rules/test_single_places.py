@@ -61,6 +61,13 @@ def _is_a_path_rename(call: ast.Call) -> bool:
     return one and call.func.attr in {"rename", "replace", "hardlink_to"}
 
 
+def find_lost_cancellations(source: Source) -> Iterator[Found]:
+    """`asyncio.wait_for` swallows one, see `perdured.tasks`."""
+    for line, name in find_names(source):
+        if name == "asyncio.wait_for":
+            yield Found(f"{source.name}:{line}", name)
+
+
 def find_unpickling(source: Source) -> Iterator[Found]:
     for line, name in find_imports(source):
         if is_within(name, *UNPICKLING):
@@ -78,6 +85,7 @@ PLACES: dict[Finder, tuple[str, ...]] = {
         *("perdured.demo", "perdured.doctor.commands", "perdured.drill.means"),
     ),
     find_durable_calls: ("perdured.contract.durable",),
+    find_lost_cancellations: (),
     find_unpickling: (),
 }
 
@@ -103,6 +111,7 @@ def test_it_is_done_in_its_one_place(finder: Finder) -> None:
         (find_durable_calls, "import os\nos.fsync(1)"),
         (find_durable_calls, "path.rename(target)"),
         (find_durable_calls, "(root / 'a').replace(target)"),
+        (find_lost_cancellations, "from asyncio import wait_for\nwait_for(x, 1)"),
         (find_unpickling, "from pickle import loads"),
         (find_unpickling, "def f():\n    import torch.serialization"),
     ],
@@ -115,6 +124,7 @@ def test_the_rule_sees_it(finder: Finder, text: str) -> None:
     ("finder", "text"),
     [
         (find_clock_reads, "import time\ntime.sleep(1)"),
+        (find_lost_cancellations, "import asyncio\nasyncio.wait([x])"),
         (find_durable_calls, "'a b'.replace(' ', '')"),
         (find_durable_calls, "record._replace(step=1)"),
         (find_process_calls, "import os\nos.getpid()"),

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from perdured.clock import start_clock
 from perdured.core.notices.notice import Notice
 from perdured.notices.eyes import Eyes, Report, Source
-from perdured.notices.tasks import end_tasks
+from perdured.tasks import end_tasks
 
 BOOT = "boot-1"
 

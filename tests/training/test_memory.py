@@ -16,8 +16,6 @@ import numpy as np
 import pytest
 import torch
 
-from perdure import headroom
-from perdure.headroom import parse_available, parse_room
 from perdure.rng import take_snapshot
 from perdure.safetensors_file import copy_file, format_file, plan_file
 from perdure.state import Capture, Moment, capture_state
@@ -314,23 +312,3 @@ def test_a_layout_fits_what_has_the_same_names_types_and_shapes() -> None:
     other = dict(_capture(Odd()).blocks)
     other.popitem()
     assert not layout.fits(other)
-
-
-# Room ------------------------------------------------------------------------------------------------------------
-
-
-def test_the_room_of_the_machine_is_what_the_kernel_calls_available() -> None:
-    assert parse_available("MemTotal:  10 kB\nMemAvailable:    7 kB\n") == 7168
-    assert parse_available("MemTotal:  10 kB\n") is None
-
-
-def test_the_room_of_a_cgroup_is_its_limit_less_what_cannot_give_way() -> None:
-    assert parse_room("1000\n", "700\n", "anon 600\ninactive_file 50\n") == 350
-    assert parse_room("1000\n", "1200\n", "") == 0
-    assert parse_room("max\n", "700\n", "") is None
-
-
-def test_there_is_some_here() -> None:
-    found = headroom.observe_headroom()
-    assert found is not None
-    assert found > 1 << 20

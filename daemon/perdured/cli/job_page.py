@@ -6,7 +6,7 @@ import signal
 from collections.abc import Sequence
 
 from perdured.core.units import human_duration, human_size
-from perdured.wire import Attempt, Job, Pace, Remote, Standby
+from perdured.wire import Attempt, Job, Keeper, Pace, Remote, Standby
 
 from .ledger_table import format_ledger, say_share
 from .queue_text import say_queue
@@ -106,6 +106,7 @@ def _places(job: Job, now: float) -> dict[str, str]:
         "queue": say_queue(job["queue"]) if job["queue"] else "",
         "saves": say_pace(job["pace"]) if job["pace"] else "",
         "standby": _say_standby(job["standby"]) if job["standby"] and job["ended_at"] is None else "",
+        "keeper": _say_keeper(job["keeper"]) if job["keeper"] else "",
         "remote": _say_remote(job["remote"], now) if job["remote"] else "",
         "goodput": goodput,
         "submitted": f"{format_date(submitted)} ({format_age(submitted, now)})",
@@ -130,6 +131,11 @@ def say_pace(pace: Pace) -> str:
 def _say_standby(standby: Standby) -> str:
     state = standby["state"] if standby["state"] != "none" else "none yet"
     return clean(f"{state}: {standby['why']}")
+
+
+def _say_keeper(keeper: Keeper) -> str:
+    process = f"process {keeper['pid']}"
+    return f"{keeper['unit']} ({process})" if keeper["unit"] is not None else process
 
 
 def _say_seconds(seconds: float | None) -> str:

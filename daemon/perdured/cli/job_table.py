@@ -25,14 +25,18 @@ from .text import (
 
 _LONGEST_NAME = 24
 _SHORTEST_NAME = 8
+_ALL_COLUMNS = 80
+"""A narrower terminal has no room for the goodput."""
 _LEAST_WHY = 30
 """Columns. With less room than this the reason gets a line of its own."""
 
 
 def format_jobs(jobs: Sequence[Job], now: float, width: int | None) -> list[str]:
     """One row a job, fitting into `width` columns; None for output that nobody looks at line by line."""
-    rows = [header("ID", "NAME", "STATE", "STEP", "LOSS", "RESTARTS", "SAVED")]
+    rows = [header("ID", "NAME", "STATE", "STEP", "LOSS", "RESTARTS", "SAVED", "GOODPUT")]
     rows += [_describe(job, now) for job in jobs]
+    if width is not None and width < _ALL_COLUMNS:
+        rows = [row[:-1] for row in rows]
     rows = _fit_names(rows, width)
     reasons = [Cell("WHY", DIM), *(Cell(clean(_say_why(job))) for job in jobs)]
     table = format_table(rows)
@@ -51,6 +55,7 @@ def _describe(job: Job, now: float) -> list[Cell]:
         Cell(format_loss(job["loss"])),
         Cell(str(job["restarts"])),
         Cell(format_age(parse_time(newest["committed_at"]), now) if newest else "-"),
+        Cell("-" if job["goodput"] is None else f"{job['goodput']:.0%}"),
     ]
 
 

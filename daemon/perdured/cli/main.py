@@ -28,6 +28,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
     "Look": {
         "ps": "List the jobs (also without any verb).",
+        "top": "The same, drawn anew every second.",
         "show": "Show one job: state, reason, attempts, checkpoint.",
         "logs": "Print a job's output, over all its restarts.",
         "events": "Tell what happened to a job, or to all.",

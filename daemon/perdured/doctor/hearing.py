@@ -19,7 +19,7 @@ from perdured.keeper.identity import read_boot_id
 from perdured.notices.eyes import Eyes, Report, Source
 from perdured.notices.finding import Here, find_sources, observe_surroundings
 from perdured.notices.settings import NoticeSettings
-from perdured.notices.tasks import end_tasks, wait_at_most
+from perdured.tasks import end_tasks, wait_at_most
 
 WITHIN = 5.0
 """Seconds for a source to answer."""

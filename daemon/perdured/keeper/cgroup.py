@@ -17,8 +17,8 @@ from __future__ import annotations
 import contextlib
 import os
 
-MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
-"""Where cgroup v2 is found: alone, or beside v1 on hybrid hosts."""
+from perdured.contract.cgroups import MOUNTS, parse_cgroups
+
 _FREEZER = "/sys/fs/cgroup/freezer"
 _MEMORY_LIMITS = (
     (MOUNTS[0], "", "memory.max"),
@@ -134,16 +134,6 @@ def read_memory_limit(pid: int) -> float | None:
             limits += [float(text)] if text.isdecimal() else []
             path = os.path.dirname(path)
     return min(limits) if os.path.exists(f"/proc/{pid}") else None
-
-
-def parse_cgroups(text: str) -> dict[str, str]:
-    """`/proc/PID/cgroup` as controller → path, without the leading slash; cgroup v2 has the controller ""."""
-    found = {}
-    for line in text.splitlines():
-        _, controllers, path = line.split(":", 2)
-        for controller in controllers.split(","):
-            found[controller] = path.lstrip("/")
-    return found
 
 
 def _find_path(mount: str, controller: str, pid: int) -> str | None:

@@ -17,13 +17,13 @@ from perdured.core.notices.notice import Notice
 from perdured.core.notices.status import SourceStatus
 from perdured.errors import BadUsage, PerdureError, WrongState
 from perdured.keeper.identity import read_boot_id
+from perdured.tasks import end_tasks
 
 from .azure import Azure
 from .board import Board
 from .eyes import Eyes, Report, Source
 from .finding import Here, Surroundings, find_sources
 from .settings import NoticeSettings
-from .tasks import end_tasks
 from .views import NoticesView
 
 AFTER_ERROR = 15.0

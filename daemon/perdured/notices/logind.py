@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 
 from perdured.core.notices.notice import Notice, SourceName, make_notice_id
 from perdured.core.notices.status import SourceStatus
+from perdured.tasks import wait_at_most
 
 from .eyes import Eyes, Report, Tell
-from .tasks import wait_at_most
 
 RUNNING = Path("/run/systemd/system")
 """There while systemd is the init, see sd_booted(3)."""

@@ -15,9 +15,9 @@ from typing import NamedTuple
 from perdured.core.notices.answer import Failed
 from perdured.core.notices.notice import Notice, SourceName
 from perdured.core.notices.status import SourceStatus, Trouble, find_pause
+from perdured.tasks import end_tasks, wait_at_most
 
 from .eyes import Report, Tell
-from .tasks import end_tasks, wait_at_most
 
 
 @dataclass(eq=False)

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import h11
 
 from perdured.core.notices.answer import Answer, Failed
+from perdured.tasks import finish_within
 
 LARGEST = 1 << 18
 
@@ -36,7 +37,7 @@ class Request(NamedTuple):
 async def fetch(request: Request, within: float) -> Answer:
     """Raises Failed (Silent) where there is no answer."""
     try:
-        return await asyncio.wait_for(_exchange(request), within)
+        return await finish_within(_exchange(request), within)
     except asyncio.TimeoutError:
         raise Silent(f"{request.url} does not answer within {within:g} s") from None
     except ConnectionRefusedError:

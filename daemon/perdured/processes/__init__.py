@@ -9,7 +9,7 @@ perform_clean, signal_orphan, wait_orphan     for an attempt whose keeper is gon
 start_scrub        a process that verifies one checkpoint
 start_carrier      copies checkpoints to a remote tier, or fetches them
 start_standby, clear_standby, observe_program      the next attempt's process, started early
-observe_available, observe_cpus, has_loaded        is there room for one, and is it of use
+observe_cpus, has_loaded                           is there room for one, and is it of use
 is_paused, sample_shape, dump_stacks          what the processes of an attempt are doing
 Surveyor, wait_for_return, find_stuck         what an attempt had, and whether it has been given back
 KernelLog               what the kernel's log says of deaths and GPU faults
@@ -23,7 +23,7 @@ from .launch import DirectoryInUse, KeeperFailed, Keepers, Order, start_keeper
 from .link import KeeperLink, KeeperStatus, NotOurs, connect_keeper
 from .observe import Resumed, observe_attempt, observe_resume
 from .orphan import NotClean, StillHeld, perform_clean, signal_orphan, wait_orphan
-from .room import has_loaded, observe_available, observe_cpus
+from .room import has_loaded, observe_cpus
 from .scrub import ScrubProcess, ScrubVerdict, start_scrub
 from .stacks import Teller, dump_stacks, is_paused, sample_shape
 from .standby import NoStandby, Standby, StandbyOrder, clear_standby, observe_program, start_standby
@@ -60,7 +60,6 @@ __all__ = [
     "has_loaded",
     "is_paused",
     "observe_attempt",
-    "observe_available",
     "observe_cpus",
     "observe_program",
     "observe_resume",

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
 
+from perdured.tasks import finish_within
+
 
 class NoReply(Exception):
     """The program is not there, failed, or took too long."""
@@ -19,7 +21,7 @@ async def ask_program(command: Sequence[str], env: Mapping[str, str], within: fl
     except OSError as error:
         raise NoReply(f"{command[0]} cannot be run: {error.strerror}") from None
     try:
-        said, complaint = await asyncio.wait_for(asked.communicate(), within)
+        said, complaint = await finish_within(asked.communicate(), within)
     except asyncio.TimeoutError:
         raise NoReply(f"{command[0]} does not answer within {within:g} s") from None
     finally:

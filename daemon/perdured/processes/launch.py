@@ -26,6 +26,7 @@ from perdured.descriptors import AT_START, give_back_limit
 from perdured.errors import PerdureError
 from perdured.keeper import cgroup, channel, records
 from perdured.keeper.records import Want
+from perdured.tasks import finish_within
 
 from .limits import is_limited
 from .orphan import is_over, perform_clean
@@ -236,7 +237,7 @@ def spawn_keeper(directory: Path, program: Path = PROGRAM, *options: str) -> soc
 
 async def _expect(reader: asyncio.StreamReader, order: Order, words: tuple[str, ...], ceiling: float | None) -> None:
     try:
-        line = await asyncio.wait_for(reader.readline(), ceiling)
+        line = await finish_within(reader.readline(), ceiling)
     except asyncio.TimeoutError:
         raise _make_failure(order, f"Its keeper did not come up within {ceiling:.0f} s.") from None
     except ConnectionError:

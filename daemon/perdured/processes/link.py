@@ -22,7 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import NamedTuple, NoReturn, TypeVar
 
 from perdured.contract import messages, sockets
 from perdured.contract.pacing import Pace, parse_pace
@@ -35,6 +35,7 @@ from perdured.keeper.client import read_peer
 from perdured.keeper.identity import open_process
 from perdured.keeper.records import RunRecord, Want, take, take_optional
 from perdured.keeper.talk import MemoryPlace
+from perdured.tasks import finish_within
 
 from .observe import make_exit
 from .waiting import wait_readable
@@ -109,12 +110,12 @@ async def connect_keeper(directory: Path, on_status: OnStatus, on_gone: OnGone, 
         connection.close()
         raise
     reader, writer = await asyncio.open_unix_connection(sock=connection, limit=_LINE_LIMIT)
-    link = KeeperLink(run.leader.pid, pidfd, reader, writer)
+    link = KeeperLink(Holder(run.keeper.pid, want.unit), pidfd, reader, writer)
     try:
         link.send(
             type=messages.HELLO, role=messages.ROLE_DAEMON, version=messages.VERSION, nonce=want.nonce, epoch=epoch
         )
-        line = await asyncio.wait_for(reader.readline(), HANDSHAKE_CEILING)
+        line = await finish_within(reader.readline(), HANDSHAKE_CEILING)
         if not line:
             await link.explain_silence(directory)
         on_status(_prove_status(directory, line, want, run))
@@ -128,10 +129,17 @@ async def connect_keeper(directory: Path, on_status: OnStatus, on_gone: OnGone, 
     return link
 
 
+class Holder(NamedTuple):
+    """Who holds an attempt."""
+
+    pid: int
+    unit: str | None
+    """That it is to systemd; None for a child of the daemon that started it."""
+
+
 class KeeperLink:
-    def __init__(self, pid: int, pidfd: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.pid = pid
-        """The leader's."""
+    def __init__(self, holder: Holder, pidfd: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.holder = holder
         self._pidfd = pidfd
         """The keeper's."""
         self._reader = reader

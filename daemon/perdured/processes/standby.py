@@ -28,6 +28,7 @@ from perdured.errors import PerdureError
 from perdured.keeper import channel, records
 from perdured.keeper.explain import find_command
 from perdured.keeper.records import Want
+from perdured.tasks import finish_within
 
 from .launch import PROGRAM, Ends, open_keeper
 from .orphan import perform_clean
@@ -177,7 +178,7 @@ async def _ask_interpreter(order: StandbyOrder, program: Program) -> None:
         start_new_session=True,
     )
     try:
-        status = await asyncio.wait_for(process.wait(), _PROBE_CEILING)
+        status = await finish_within(process.wait(), _PROBE_CEILING)
     except BaseException as error:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
@@ -191,7 +192,7 @@ async def _ask_interpreter(order: StandbyOrder, program: Program) -> None:
 
 async def _wait_until_ready(order: StandbyOrder, reader: asyncio.StreamReader) -> None:
     try:
-        line = await asyncio.wait_for(reader.readline(), PREPARE_CEILING)
+        line = await finish_within(reader.readline(), PREPARE_CEILING)
     except asyncio.TimeoutError:
         raise _none(f"its imports took longer than {PREPARE_CEILING:.0f} s") from None
     except ConnectionError:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from perdured.tasks import wait_at_most
+
 
 async def wait_readable(fd: int, ceiling: float | None = None) -> bool:
     """False when `ceiling` seconds have passed first. The caller keeps `fd` open meanwhile."""
@@ -11,9 +13,6 @@ async def wait_readable(fd: int, ceiling: float | None = None) -> bool:
     readable = asyncio.Event()
     loop.add_reader(fd, readable.set)
     try:
-        await asyncio.wait_for(readable.wait(), ceiling)
-    except asyncio.TimeoutError:
-        return False
+        return await wait_at_most(readable, ceiling)
     finally:
         loop.remove_reader(fd)
-    return True

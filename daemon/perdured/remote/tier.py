@@ -13,7 +13,6 @@ had sent is not sent again.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -26,6 +25,7 @@ from perdured.core.units import human_size
 from perdured.core.uploads import decide_turn, is_hopeless, note_behind, note_failure, note_success, note_turn
 from perdured.disks import Disks
 from perdured.errors import DiskSilent
+from perdured.tasks import wait_at_most
 from perdured.views import RemoteView
 
 from .local import list_local
@@ -145,8 +145,7 @@ class RemoteTier:
 
     async def _sleep(self, wake_at: float | None) -> None:
         limit = None if wake_at is None else max(wake_at - self._clock(), 0.0)
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), limit)
+        await wait_at_most(self._wake, limit)
 
     async def _look_at_disks(self) -> None:
         for status in [status for status in self._known.values() if status.is_stale]:

@@ -31,6 +31,7 @@ from perdured.remote.tier import RemoteTier
 from perdured.state.beside import save_rest
 from perdured.state.paths import StateDir
 from perdured.state.registry import Registry
+from perdured.tasks import end_tasks
 
 from .bringing import find_route
 from .effects import Effects, Reach
@@ -103,11 +104,8 @@ class Loop:
 
     async def close(self) -> None:
         """Stops tending. Jobs go on: their keepers hold them."""
-        pending = set(self._tasks.values()) | ({self._scrubbing} if self._scrubbing is not None else set())
-        while pending:  # asyncio.wait_for swallows a cancellation that comes together with what it waited for
-            for task in pending:
-                task.cancel()
-            _, pending = await asyncio.wait(pending, timeout=1.0)
+        scrubbing = [self._scrubbing] if self._scrubbing is not None else []
+        await end_tasks([*self._tasks.values(), *scrubbing])
         await self._standbys.close()
         await self.foresight.close()
         await self.remote.close()

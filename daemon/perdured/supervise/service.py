@@ -32,7 +32,7 @@ from perdured.state.paths import StateDir
 from perdured.state.registry import Registry, StoredEvent
 from perdured.state.submission import Submission, parse_elements, parse_submission
 from perdured.state.verified import load_verified
-from perdured.views import CheckpointView, JobView, Place, SavingView, SubmittedView, describe_job, log_of
+from perdured.views import CheckpointView, JobView, KeeperView, Place, SavingView, SubmittedView, describe_job, log_of
 
 from . import refusals
 from .bringing import find_route
@@ -309,6 +309,7 @@ class Service:
             checkpoint_dir=str(job.submission.checkpoint_dir),
             log=log,
             queue=describe_queue(job.submission.spec, job.record, seen.turn),
+            keeper=KeeperView(**job.link.holder._asdict()) if job.link is not None else None,
             remote=self._loop.remote.describe(route, job.newest.step if job.newest else None) if route else None,
         )
         return describe_job(job.record, seen, place, self._clock())

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from perdured.clock import Clock
 from perdured.contract import durable, environment
+from perdured.contract.headroom import observe_headroom
 from perdured.contract.imports import MAX_BYTES, Imports, find_path, parse_imports
 from perdured.core.quiet import is_quiet
 from perdured.core.standby import (
@@ -34,7 +35,6 @@ from perdured.processes import (
     StandbyOrder,
     clear_standby,
     has_loaded,
-    observe_available,
     observe_cpus,
     observe_program,
     start_standby,
@@ -142,7 +142,7 @@ class Standbys:
             is_as_asked=self._is_as_asked(job, place),
             is_launcher=place.is_launcher,
             others_prepare=any(other.task is not None for other in others),
-            available=await asyncio.to_thread(observe_available) if self._needs_memory(job, place) else ENOUGH,
+            available=await _observe_available() if self._needs_memory(job, place) else ENOUGH,
             unpromised=self._find_unpromised() - SIZE * sum(other.is_there for other in others),
             is_quiet=place.state != "none" or is_quiet(observe_cpus()),
         )
@@ -218,6 +218,11 @@ class Standbys:
         if place.standby is not None:
             place.standby.end()
         place.standby = None
+
+
+async def _observe_available() -> int:
+    found = await asyncio.to_thread(observe_headroom)
+    return ENOUGH if found is None else found
 
 
 def _say(error: Exception) -> str:

@@ -124,6 +124,15 @@ def test_a_grace_that_was_told_and_is_too_short_is_a_problem_and_a_usual_one_a_w
     assert levels(judge_container(ContainerSeen("container", "perdure"), SAVE)) == ["ok", "warning"]
 
 
+def test_a_grace_that_is_only_assumed_is_not_called_well() -> None:
+    """On a fresh machine no job is known yet."""
+    for save in (None, SAVE._replace(seconds=None)):
+        _, found = judge_container(ContainerSeen("container", "perdure"), save)
+        assert (found.level, "10 s is assumed" in found.what) == ("warning", True)
+        assert "PERDURE_NOTICES_GRACE" in found.todo
+        assert levels(judge_container(ContainerSeen("container", "perdure", 60.0), save)) == ["ok", "ok"]
+
+
 def test_a_pod_is_a_source_of_notices_and_a_plain_container_is_none() -> None:
     assert make_pod_source(ContainerSeen("pod", "perdure")).seconds == 30.0
     assert make_pod_source(ContainerSeen("container", "perdure")).status == "absent"

@@ -54,11 +54,20 @@ def _judge_grace(seen: ContainerSeen, save: SaveSeen | None) -> Finding:
     check, grace = f"{seen.kind} grace", _find_grace(seen)
     otherwise = "" if seen.grace is not None else ", unless somebody set another time"
     needed = save.needed if save is not None else None
+    if seen.grace is None and needed is None:
+        return _doubt(seen.kind, grace)
     if save is None or needed is None or needed <= grace:
         return Finding("notices", check, "ok", f"It has {human_duration(grace)} to end{otherwise}.")
     what = f"A save of {save.job} needs {human_duration(needed)}, and it has {human_duration(grace)} to end{otherwise}."
     level: Literal["problem", "warning"] = "problem" if seen.grace is not None else "warning"
     return Finding("notices", check, level, what, "After that everything in it is killed.", _RAISE[seen.kind])
+
+
+def _doubt(kind: Kind, grace: float) -> Finding:
+    """No job is known whose save could be compared with what is only assumed."""
+    what = f"How long this {kind} has to end cannot be seen from inside: {human_duration(grace)} is assumed."
+    todo = "Tell it in PERDURE_NOTICES_GRACE, such as 120s, with the time that it is stopped with."
+    return Finding("notices", f"{kind} grace", "warning", what, "That is what it has unless somebody set it.", todo)
 
 
 def _find_grace(seen: ContainerSeen) -> float:
