@@ -5,20 +5,20 @@ them together for InhibitDelayMaxSec (five seconds, unless somebody raised it). 
 the lock is taken at once, closed when the jobs are safe, and taken anew when the shutdown was called off. A forced
 shutdown asks nobody.
 
-jeepney speaks the bus's protocol. A call waits at most `WITHIN`, in a thread; what comes by itself is read where the
+A call waits at most `WITHIN`, in a thread; what comes by itself is read where the
 event loop says that there is something to read.
 """
 
 from __future__ import annotations
 
 import asyncio
-import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from perdured.core.notices.notice import Notice, SourceName, make_notice_id
 from perdured.core.notices.status import SourceStatus
+from perdured.dbus import Connection, open_system_bus
 from perdured.tasks import wait_at_most
 
 from .eyes import Eyes, Report, Tell
@@ -29,17 +29,14 @@ WITHIN = 5.0
 LOOK_EVERY = 0.2
 """Seconds between two questions whether the jobs are safe."""
 AGAIN = 30.0
-_BUS = "org.freedesktop.DBus.Properties"
-
-
-class _Lost(Exception):
-    """The bus or logind went away."""
+_PATH, _MANAGER = "/org/freedesktop/login1", "org.freedesktop.login1.Manager"
+_WORD = "PrepareForShutdown"
 
 
 class _Hold(NamedTuple):
     """A connection, and the lock on it."""
 
-    bus: Any
+    bus: Connection
     lock: Any
     longest: float
     """Seconds that a shutdown waits for locks."""
@@ -73,12 +70,12 @@ class Logind:
         """Until a shutdown was called off, or why the lock is not held."""
         try:
             hold = await asyncio.to_thread(_take_hold)
-        except Exception as error:  # noqa: BLE001 - jeepney raises what it likes: no bus, no logind, no permission
+        except Exception as error:  # noqa: BLE001 - no bus, no logind, no permission, no jeepney
             return f"logind cannot be asked to wait for saves: {str(error) or type(error).__name__}"
         try:
             self._report(hold, tell, is_preparing=hold.is_preparing)
             await self._listen(hold, tell)
-        except (OSError, _Lost) as error:
+        except (OSError, ValueError) as error:
             return f"logind is gone: {error}"
         else:
             return None
@@ -89,7 +86,7 @@ class Logind:
         """Until a shutdown was called off: the lock was closed for it."""
         loop, readable = asyncio.get_running_loop(), asyncio.Event()
         readable.set()  # it may have spoken while the lock was taken
-        loop.add_reader(hold.bus.sock, readable.set)
+        loop.add_reader(hold.bus, readable.set)
         try:
             is_preparing = hold.is_preparing
             while True:
@@ -102,7 +99,7 @@ class Logind:
                 if is_preparing and self._is_safe():
                     hold.release()
         finally:
-            loop.remove_reader(hold.bus.sock)
+            loop.remove_reader(hold.bus)
 
     def _report(self, hold: _Hold, tell: Tell, *, is_preparing: bool) -> None:
         look = self._eyes.look()
@@ -118,7 +115,7 @@ class Logind:
                 disk="kept",
                 received_at=look.at,
                 boot_id=look.boot_id,
-                raw="PrepareForShutdown",
+                raw=_WORD,
             )
             self._standing = (notice,)
         elif not is_preparing:
@@ -128,47 +125,38 @@ class Logind:
 
 
 def _take_hold() -> _Hold:
-    jeepney = importlib.import_module("jeepney")
-    blocking = importlib.import_module("jeepney.io.blocking")
-    bus = blocking.open_dbus_connection("SYSTEM", enable_fds=True, auth_timeout=WITHIN)
+    from jeepney import DBusAddress, Properties, message_bus, new_method_call
+
+    bus = open_system_bus(WITHIN)
     try:
-        manager = jeepney.DBusAddress(
-            "/org/freedesktop/login1", bus_name="org.freedesktop.login1", interface="org.freedesktop.login1.Manager"
-        )
-        _call(jeepney, bus, jeepney.message_bus.AddMatch(_make_rule(jeepney)))
-        properties = jeepney.Properties(manager)
-        (_, longest) = _call(jeepney, bus, properties.get("InhibitDelayMaxUSec"))[0]
+        manager = DBusAddress(_PATH, bus_name="org.freedesktop.login1", interface=_MANAGER)
+        bus.call(message_bus.AddMatch(_make_rule()))
+        properties = Properties(manager)
+        (longest,) = bus.call(properties.get("InhibitDelayMaxUSec"))
         who = ("shutdown", "Perdure", "training jobs save their state", "delay")
-        (lock,) = _call(jeepney, bus, jeepney.new_method_call(manager, "Inhibit", "ssss", who))
-        (_, is_preparing) = _call(jeepney, bus, properties.get("PreparingForShutdown"))[0]
-        return _Hold(bus, lock, longest / 1e6, bool(is_preparing))
+        (lock,) = bus.call(new_method_call(manager, "Inhibit", "ssss", who))
+        (is_preparing,) = bus.call(properties.get("PreparingForShutdown"))
+        return _Hold(bus, lock, _read_variant(longest) / 1e6, bool(_read_variant(is_preparing)))
     except BaseException:
         bus.close()
         raise
 
 
-def _call(jeepney: Any, bus: Any, message: Any) -> Any:
-    """Whatever comes besides is kept for `_read_words`."""
-    return jeepney.wrappers.unwrap_msg(bus.send_and_get_reply(message, timeout=WITHIN))
+def _read_variant(value: Any) -> Any:
+    """D-Bus says of what type it is."""
+    _type, told = value
+    return told
 
 
-def _make_rule(jeepney: Any) -> Any:
-    return jeepney.MatchRule(
-        type="signal", interface="org.freedesktop.login1.Manager", member="PrepareForShutdown",
-        path="/org/freedesktop/login1",
-    )  # fmt: skip
+def _make_rule() -> Any:
+    from jeepney import MatchRule
+
+    return MatchRule(type="signal", interface=_MANAGER, member=_WORD, path=_PATH)
 
 
-def _read_words(bus: Any) -> list[bool]:
+def _read_words(bus: Connection) -> list[bool]:
     """What logind has said since the last look: whether it prepares for a shutdown."""
-    words: list[bool] = []
-    while True:
-        try:
-            message = bus.receive(timeout=0)
-        except TimeoutError:
-            return words
-        except OSError as error:
-            raise _Lost(error) from error
-        fields = {field.name: value for field, value in message.header.fields.items()}
-        if fields.get("member") == "PrepareForShutdown":
-            words.append(bool(message.body[0]))
+    from jeepney import HeaderFields
+
+    messages = bus.take_messages()
+    return [bool(message.body[0]) for message in messages if message.header.fields.get(HeaderFields.member) == _WORD]
