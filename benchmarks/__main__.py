@@ -6,7 +6,19 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("imports", "restart", "submit", "idle", "commit", "checkpoint", "restore", "hang", "remote", "queued")
+NAMES = (
+    "imports",
+    "restart",
+    "submit",
+    "idle",
+    "commit",
+    "checkpoint",
+    "restore",
+    "hang",
+    "remote",
+    "queued",
+    "preemption",
+)
 
 
 def main(names: list[str]) -> int:
