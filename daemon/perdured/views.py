@@ -280,7 +280,7 @@ def _describe_answer(answer: Answer) -> AnswerView:
         answer=answer.kind,
         save_at=format_time(answer.begin_at) if answer.saves else None,
         tier=answer.tier,
-        is_sure=answer.plan.is_sure,
+        is_sure=answer.is_sure,
         why=answer.why,
     )
 

@@ -155,6 +155,7 @@ def test_doubt_makes_a_save_early_and_never_keeps_one_from_being_tried(kept: flo
 def test_memory_alone_is_no_use_on_a_machine_that_goes() -> None:
     found = answered(make_notice(1.5))
     assert (found.kind, found.plan.tier, found.tier) == ("begin_nothing", "memory", None)
+    assert not found.is_sure, "sure of what is of no use"
     assert "goes with the machine" in found.why
 
 

@@ -112,6 +112,11 @@ class Answer(Value):
         return self.kind != "begin_nothing"
 
     @property
+    def is_sure(self) -> bool:
+        """Nothing that was trained until the save begins will be lost, if the notice keeps its word."""
+        return self.saves and self.plan.is_sure
+
+    @property
     def tier(self) -> Literal["disk", "remote"] | None:
         """The furthest that may be reached."""
         return None if self.plan.tier == "memory" else self.plan.tier
