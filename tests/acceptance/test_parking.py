@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from perdured.contract.checkpoint import list_checkpoints, verify_checkpoint
+from perdured.keeper.identity import read_boot_id
 from perdured.views import JobView
 from support.daemons import COUNTER
 from support.machines import Machine, machine_at
+from support.notices import make_notice
 
 SCRIPT = """
 import random, sys, time
@@ -194,6 +196,29 @@ def test_what_stood_still_for_longer_than_its_output_may_be_silent_is_no_hang_wh
     assert len(wait_for_step(machine, job, (parked.step or 0) + 1).attempts) == 1
     machine.ask(job, "stop")
     assert machine.wait_for_state(job, "stopped").attempts[-1].cause == "stopped"
+
+
+def test_several_notices_are_one_save(machine: Machine, tmp_path: Path) -> None:
+    """They come one after the other, of several sources, with other deadlines, and one of them is withdrawn."""
+    work = tmp_path / "work"
+    job = train(machine, work, "0.05")
+    wait_for_step(machine, job, 3)
+    lefts = {"aws": 20.0, "folder": 15.0, "systemd": 25.0, "signal": 12.0}
+    notices = [
+        make_notice(left, id=source, source=source, at=machine.clock(), boot_id=read_boot_id())
+        for source, left in lefts.items()
+    ]
+    for count in range(1, len(notices) + 1):
+        machine.tell(notices[:count])
+    parked = machine.wait_for_state(job, "parked")
+    machine.tell(notices[1:])
+    machine.sleep(0.5)
+    assert machine.show(job).state == "parked"
+    assert [listed.step for listed in list_checkpoints(work / "checkpoints")] == [parked.step]
+    machine.withdraw()
+    machine.wait_for_state(job, "running")
+    machine.ask(job, "stop")
+    machine.wait_for_state(job, "stopped")
 
 
 def test_a_program_that_cannot_stand_still_ends_and_starts_again_when_the_notice_is_withdrawn(

@@ -2,7 +2,7 @@
 
 A moment may lie in the start of the interpreter, in the restore, in a step, an evaluation or a save. Each preemption
 leaves 120, 30, 10 or 2 seconds, and the power is cut at the deadline or soon after the job stood still. Where the
-planner was sure, no step is lost.
+planner was sure, no step is lost; and whatever was committed before stays, whole, as the newest or behind a newer one.
 
 `TEST_PREEMPTIONS=200` asks for as many; `TEST_SEED=…` repeats a run.
 """
@@ -12,12 +12,14 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from perdured.contract.checkpoint import list_checkpoints, verify_checkpoint
 from perdured.views import JobView
 from support.examples import FOLDER, find_differences, load_weights, run_example
 from support.machines import Machine, machine_at
@@ -54,6 +56,8 @@ class Outcome(NamedTuple):
     reached: int
     """The last step that was seen."""
     resumed_at: int
+    state: str
+    """Of the job when the notice came."""
 
 
 def draw_preemption(random: Random) -> Preemption:
@@ -64,14 +68,21 @@ def draw_preemption(random: Random) -> Preemption:
     return Preemption(left, sureness, moment, steps, random.uniform(0.0, 0.3))
 
 
-def live(machine: Machine, job: str, preemption: Preemption) -> JobView | None:
-    """Until the power is cut; what was seen just before. None if the job was done first."""
+class Last(NamedTuple):
+    shown: JobView
+    """Just before the power was cut."""
+    state: str
+    """When the notice came."""
+
+
+def live(machine: Machine, job: str, preemption: Preemption) -> Last | None:
+    """Until the power is cut. None if the job was done first."""
     before = machine.wait_for(job, lambda shown: shown.state not in ("queued", "waiting"), "a start")
     goal = (before.checkpoint.step if before.checkpoint is not None else 0) + preemption.steps
     if preemption.steps:
         machine.wait_for(job, lambda shown: shown.state == "succeeded" or (shown.step or 0) >= goal, f"step {goal}")
     machine.sleep(preemption.moment)
-    if machine.show(job).state == "succeeded":
+    if (met := machine.show(job)).state == "succeeded":
         return None
     deadline = machine.warn(preemption.left, sureness=preemption.sureness).deadline
     assert deadline is not None
@@ -82,14 +93,15 @@ def live(machine: Machine, job: str, preemption: Preemption) -> JobView | None:
     last = machine.show(job)
     machine.cut_power()
     machine.begin_new_boot()
-    return last if last.notice is not None else before.model_copy(update={"step": last.step})
+    shown = last if last.notice is not None else before.model_copy(update={"step": last.step})
+    return Last(shown, met.state)
 
 
 def train_through(root: Path, random: Random, outcomes: list[Outcome]) -> Path:
     """One training, from its submit to its end, over as many machines as it takes."""
     root.mkdir()
     command = json.dumps([sys.executable, str(FOLDER / "gpt.py"), *map(str, OPTIONS), "--dir", "checkpoints"])
-    state, job, pending = root / "s", "", None
+    state, job, pending, committed = root / "s", "", None, 0
     while True:
         with machine_at(state) as machine:
             job = job or machine.submit(f"command = {command}\n{SPEC}", root)
@@ -103,15 +115,37 @@ def train_through(root: Path, random: Random, outcomes: list[Outcome]) -> Path:
             if last is None:
                 return root / "final.pt"
             pending = (preemption, last)
+        committed = check_checkpoints(root / "checkpoints", committed)
 
 
-def note_outcome(machine: Machine, job: str, preemption: Preemption, last: JobView) -> Outcome:
+def check_checkpoints(folder: Path, before: int) -> int:
+    """The newest one's step. All are whole, and none is older than what there was before this preemption."""
+    found = list_checkpoints(folder)
+    assert [listed.path for listed in found if not verify_checkpoint(listed.path).is_valid] == []
+    newest = max((listed.step for listed in found), default=0)
+    assert newest >= before
+    return newest
+
+
+def note_outcome(machine: Machine, job: str, preemption: Preemption, last: Last) -> Outcome:
     """What the next machine goes on from."""
     shown = machine.wait_for(job, lambda shown: shown.state in ("running", "succeeded"), "the next start")
     attempt = shown.attempts[-1]
-    is_sure = last.notice is not None and last.notice.is_sure and last.notice.answer != "begin_nothing"
+    is_sure = last.shown.notice is not None and last.shown.notice.is_sure
     resumed_at = attempt.resumed_from_step or 0
-    return Outcome(preemption, is_sure, last.step or 0, resumed_at)
+    return Outcome(preemption, is_sure, last.shown.step or 0, resumed_at, last.state)
+
+
+def say_outcomes(outcomes: list[Outcome], trainings: int) -> str:
+    lost = [outcome for outcome in outcomes if outcome.resumed_at < outcome.reached]
+    parts = [f"{len(outcomes)} preemptions in {trainings} trainings", f"with a loss: {len(lost)}"]
+    for left in LEFT:
+        of = [outcome for outcome in outcomes if outcome.preemption.left == left]
+        parts.append(
+            f"{left:g} s: {len(of)}, sure {sum(o.is_sure for o in of)}, with a loss {sum(o in lost for o in of)}"
+        )
+    states = Counter(outcome.state for outcome in outcomes)
+    return "; ".join([*parts, *(f"met {state}: {count}" for state, count in sorted(states.items()))])
 
 
 @pytest.fixture(scope="module")
@@ -130,10 +164,7 @@ def test_preempted_at_random_moments_it_ends_with_the_same_weights_and_loses_not
         trainings += 1
         final = train_through(tmp_path / f"t{trainings}", random, outcomes)
         assert find_differences(load_weights(final), undisturbed) == []
+    sys.stdout.write(f"{say_outcomes(outcomes, trainings)}\n")
     sure = [outcome for outcome in outcomes if outcome.is_sure]
-    lost = [outcome for outcome in outcomes if outcome.resumed_at < outcome.reached]
-    sys.stdout.write(
-        f"{len(outcomes)} preemptions in {trainings} trainings; sure: {len(sure)}; lost steps: {len(lost)}\n"
-    )
-    assert [outcome for outcome in lost if outcome.is_sure] == []
+    assert [outcome for outcome in sure if outcome.resumed_at < outcome.reached] == []
     assert sure, "else nothing was shown"

@@ -7,7 +7,7 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -50,11 +50,15 @@ class Machine:
     def warn(self, left: float, **more: Any) -> Notice:
         """A notice of now that leaves so many seconds."""
         notice = notices.make_notice(left, at=self.clock(), boot_id=read_boot_id(), **more)
-        self._call(lambda: self._service.take_notices([notice]))
+        self.tell([notice])
         return notice
 
+    def tell(self, standing: Sequence[Notice]) -> None:
+        """All that stand now."""
+        self._call(lambda: self._service.take_notices(standing))
+
     def withdraw(self) -> None:
-        self._call(lambda: self._service.take_notices([]))
+        self.tell([])
 
     def ask(self, job: str, wish: Any) -> None:
         self._do(self._service.ask(job, wish))

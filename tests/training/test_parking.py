@@ -79,10 +79,11 @@ def test_it_saves_stands_still_without_using_the_processor_and_goes_on(
     (parked,) = keeper.wait_for(messages.PARKED)
     assert parked["saved"] is True
     assert saved_steps(tmp_path) == [parked["step"]]
-    before = read_cpu_seconds(life.pid)
+    before, told = read_cpu_seconds(life.pid), len(keeper.of_type(messages.PROGRESS))
     signal.sigtimedwait([], 1.5)
     assert read_cpu_seconds(life.pid) - before <= 0.05
-    told = len(keeper.of_type(messages.PROGRESS))
+    assert len(keeper.of_type(messages.PROGRESS)) == told, "not one step beyond the one at which it stands"
+    assert keeper.of_type(messages.PROGRESS)[-1]["step"] <= parked["step"]
     say(keeper, "go_on")
     keeper.wait_for(messages.GOING_ON)
     keeper.wait_for(messages.PROGRESS, told + 2)

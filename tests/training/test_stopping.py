@@ -68,6 +68,34 @@ def test_told_to_stop_it_saves_at_the_next_report_and_exits_with_75(
     assert again.end().code == -signal.SIGKILL
 
 
+def test_further_sigterms_do_not_cut_the_save_short(trainings: Trainings, tmp_path: Path) -> None:
+    """Slurm sends several, and a container's shutdown one more: only the kill ends the grace."""
+    body = """
+    class Slow(Counter):
+        def state_dict(self):
+            say("saving")
+            for _ in range(40): time.sleep(0.02)
+            return super().state_dict()
+    slow = Slow()
+    with perdure.Run(counter=slow, every="1000000 steps") as run:
+        say("begun")
+        for item in run.batches(range(10**9)):
+            slow.learn(item)
+            run.report()
+            say(f"step {run.step}")
+            time.sleep(0.05)
+    """
+    life = start(trainings, tmp_path, body)
+    life.wait_for("step 3")
+    life.send(signal.SIGTERM)
+    life.wait_for("saving\nsaving")
+    for _ in range(3):
+        life.send(signal.SIGTERM)
+    ended = life.end()
+    assert ended.code == 75, ended.output
+    assert saved_steps(tmp_path)[-1] >= 3
+
+
 def test_the_second_ctrl_c_does_not_wait(trainings: Trainings, tmp_path: Path) -> None:
     life = start(
         trainings,
