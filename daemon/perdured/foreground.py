@@ -10,8 +10,9 @@ again means it. Of an attempt that still runs, what it printed last is shown fir
 | signal | what happens |
 |---|---|
 | SIGTERM, SIGHUP | the job saves and is parked; exit 75: run me again |
+| SIGTERM again | nothing: Slurm sends several, and none may cut a save short, or its copy to the remote |
 | SIGINT (Ctrl-C) | the job saves and is stopped; exit 75 |
-| SIGINT again | the grace is over now |
+| SIGINT again | the grace is over now; the copy to the remote is not waited for |
 | SIGUSR1 (`PERDURE_NOTICES_SIGNAL`) | all this is about to end: a notice, and the job saves before it does |
 """
 
@@ -175,7 +176,7 @@ def find_tail(path: Path) -> int:
 
 
 async def _finish_uploads(service: Service, job: str, output: Output) -> None:
-    """What the remote lacks is copied up before this process ends; the next signal leaves without."""
+    """What the remote lacks is copied up before this process ends. A person's signal leaves without."""
     view = service.show(job)
     if view.remote is None or not view.remote.is_pending:
         return
@@ -183,8 +184,9 @@ async def _finish_uploads(service: Service, job: str, output: Output) -> None:
     text = f"copying step {view.remote.pending_step} to {view.remote.url}; Ctrl-C leaves without it"
     output.tell(Event(kind="remote", text=text), view)
     loop, leave = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+    for number in (signal.SIGHUP, signal.SIGINT):
         loop.add_signal_handler(number, leave.set)
+    loop.add_signal_handler(signal.SIGTERM, lambda: None)  # the end is announced again: only the kill ends the copy
     waits = [asyncio.ensure_future(service.wait_until_uploaded([job])), asyncio.ensure_future(leave.wait())]
     await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     for wait in waits:

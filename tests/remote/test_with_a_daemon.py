@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from support.daemons import BIN, COUNTER, Daemon, wait_for
-from support.s3 import Bad, Bucket, Proxy, Script
+from support.s3 import Bad, Bucket, Proxy, Request, Script
 
 SECRET = "a-secret-of-the-submitter"
 Boot = Callable[[str], "Box"]
@@ -321,6 +321,23 @@ def test_a_foreground_run_copies_its_last_checkpoint_before_it_ends(container: B
     assert process.returncode == 75, told
     last = max(int(path.name[5:17]) for path in (container.work / "checkpoints").glob("step-*"))
     assert last in {int(key[5:17]) for key in bucket.objects() if key.endswith("COMMIT")}
+
+
+def test_further_sigterms_do_not_cut_the_last_copy_short(container: Box, bucket: Bucket, proxy: Proxy) -> None:
+    """Slurm sends several before the kill, and a container's runtime one more."""
+    process = run_spec(container, "100000", "--pause", "0.05")
+    wait_for(lambda: (container.work / "steps.txt").exists() and len(container.steps()) > 3, "some steps")
+
+    def tell_again(_: Request) -> None:
+        process.send_signal(signal.SIGTERM)
+        signal.sigtimedwait([], 0.1)  # it is heard before the copy is done
+
+    process.send_signal(signal.SIGTERM)
+    proxy.script = tell_again
+    _, told = process.communicate(timeout=50)
+    assert process.returncode == 75, told
+    last = max(int(path.name[5:17]) for path in (container.work / "checkpoints").glob("step-*"))
+    assert last in {int(key[5:17]) for key in bucket.objects() if key.endswith("COMMIT")}, told
 
 
 def test_a_foreground_run_does_not_wait_for_a_copy_that_cannot_be_made(container: Box, proxy: Proxy) -> None:

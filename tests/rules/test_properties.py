@@ -60,6 +60,7 @@ PROPERTIES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "P11 a second SIGTERM never shortens the save": (
         ("training/test_stopping.py", "test_further_sigterms_do_not_cut_the_save_short"),
+        ("remote/test_with_a_daemon.py", "test_further_sigterms_do_not_cut_the_last_copy_short"),
     ),
     "P12 no data worker ever runs the handler": (
         ("training/test_workers.py", "test_workers_outlive_a_signal_to_the_whole_group"),
