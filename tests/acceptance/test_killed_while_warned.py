@@ -56,10 +56,10 @@ def replace(daemon: Daemon, random: Random) -> None:
 
 def go_through(daemon: Daemon, job: str, notice: Path, random: Random) -> bool:
     """One notice, from its beginning to its end. False: the job was done before."""
-    notice.with_name(".new").write_text("deadline = 20s\nsureness = exact\ndisk = kept")
+    notice.with_name(".new").write_text("deadline = 4min\nsureness = ceiling\ndisk = kept")
     notice.with_name(".new").rename(notice)
     replace(daemon, random)
-    stands = daemon.wait_for_state(job, "parked", "succeeded")
+    stands = daemon.wait_for_state(job, "parked", "succeeded", ceiling=60.0)
     if stands["state"] == "succeeded":
         return False
     assert stands["checkpoint"]["step"] == stands["step"]

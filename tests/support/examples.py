@@ -18,11 +18,13 @@ SPECS = sorted(FOLDER.glob("*.toml"))
 SIGNAL_AT_STEP = Path(__file__).with_name("signal_at_step.py")
 
 
-def run_example(name: str, *options: object, cwd: Path, attempt: int | None = None) -> CompletedProcess[str]:
+def run_example(
+    name: str, *options: object, cwd: Path, attempt: int | None = None, ceiling: float = 50
+) -> CompletedProcess[str]:
     """The finished process of `python name.py …`, as that attempt of a job or as none."""
     argv = [sys.executable, str(FOLDER / f"{name}.py"), *map(str, options)]
     env = os.environ | ({} if attempt is None else {"PERDURE_ATTEMPT": str(attempt)})
-    return subprocess.run(argv, cwd=cwd, env=env, capture_output=True, text=True, timeout=50, check=False)
+    return subprocess.run(argv, cwd=cwd, env=env, capture_output=True, text=True, timeout=ceiling, check=False)
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
