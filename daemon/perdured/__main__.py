@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import importlib
 import logging
 import os
@@ -91,6 +92,7 @@ def _read_config(arguments: Sequence[str] | None) -> Config:
 
 async def _serve(config: Config) -> int:
     clock = start_clock()
+    gc.disable()  # while they are loaded it would look through all that came before, again and again
     with open_state(config.state_dir, clock) as (state, registry):
         listener = open_listening(config.socket)
         own_file = observe_socket_file(config.socket)
@@ -98,6 +100,8 @@ async def _serve(config: Config) -> int:
         service = Service(state, registry, clock, machine, config.keepers)
         listening = Listening(config.notices, observe_surroundings(os.environ), state.root, clock)
         await service.start()
+        gc.freeze()  # thousands of records stay as long as the daemon does
+        gc.enable()
         try:
             await _work_until_stopped(_Parts(service, listening, Spool(state.spool, service)), listener)
             why = _find_reason_to_park(config)

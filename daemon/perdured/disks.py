@@ -15,9 +15,9 @@ import contextlib
 import errno
 import os
 import threading
-from collections import Counter
-from collections.abc import Callable
-from functools import partial
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,7 +37,7 @@ class Disks:
 
     def __init__(self) -> None:
         self._busy: Counter[str] = Counter()
-        self._freed = asyncio.Event()
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
 
     async def touch(self, place: Path, look: Callable[[], T], within: float | None = None) -> T:
         """What `look`, which may wait for the disk of `place`, returns. Raises DiskSilent after `within` seconds."""
@@ -52,10 +52,15 @@ class Disks:
 
     async def _touch(self, place: Path, look: Callable[[], T]) -> T:
         keys = {f"place {place}": PER_PLACE, f"mount {find_mount(place)}": PER_MOUNT}
-        while any(self._busy[key] >= limit for key, limit in keys.items()):
-            await self._freed.wait()
-        self._busy.update(keys.keys())
-        release = partial(self._release, tuple(keys))
+        held: list[str] = []
+        release = partial(self._release, held)
+        try:
+            for key, limit in keys.items():
+                await self._take(key, limit)
+                held.append(key)
+        except asyncio.CancelledError:
+            release()
+            raise
         try:
             answer = self._start(look, release)
         except RuntimeError as error:
@@ -88,11 +93,39 @@ class Disks:
         threading.Thread(target=run, name="disk", daemon=True).start()
         return answer
 
-    def _release(self, keys: tuple[str, ...]) -> None:
-        self._busy.subtract(keys)
-        self._busy = +self._busy
-        freed, self._freed = self._freed, asyncio.Event()
-        freed.set()
+    async def _take(self, key: str, limit: int) -> None:
+        """In the order in which they came; whoever is let in is woken alone, or thousands would wake for each."""
+        if self._busy[key] < limit:
+            self._busy[key] += 1
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(key, deque()).append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._release([key])  # it had been let in at that moment
+            raise
+
+    def _release(self, keys: Iterable[str]) -> None:
+        """Whoever waits longest takes over the place; else there is one more."""
+        for key in keys:
+            turn = self._find_next(key)
+            if turn is not None:
+                turn.set_result(None)
+            elif self._busy[key] > 1:
+                self._busy[key] -= 1
+            else:
+                del self._busy[key]
+
+    def _find_next(self, key: str) -> asyncio.Future[None] | None:
+        waiting = self._waiting.get(key, deque())
+        while waiting:
+            turn = waiting.popleft()
+            if not turn.done():  # else nobody waits any more
+                return turn
+        self._waiting.pop(key, None)
+        return None
 
 
 def find_mount(place: Path) -> str:
@@ -107,4 +140,10 @@ def observe_file_system(place: Path) -> FileSystem | None:
         text = os.fsdecode(MOUNTS.read_bytes())
     except OSError:
         return None
-    return find_file_system(parse_mounts(text), os.path.abspath(place))
+    return find_file_system(_parse(text), os.path.abspath(place))
+
+
+@lru_cache(maxsize=2)
+def _parse(text: str) -> tuple[FileSystem, ...]:
+    """It changes seldom, and is asked for at each touch."""
+    return tuple(parse_mounts(text))

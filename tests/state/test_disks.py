@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,41 @@ def test_one_hanging_place_takes_no_thread_from_another_on_its_mount(sick: threa
                 await all_disks.touch(Path("/sick/place"), sick.wait, within=0.001)
         assert sum(thread.name == "disk" for thread in threading.enumerate()) <= PER_PLACE
         assert await asyncio.wait_for(all_disks.touch(Path("/sick/other"), lambda: "well"), CEILING) == "well"
+
+    asyncio.run(ask())
+
+
+@pytest.mark.usefixtures("mounts")
+def test_who_waits_for_a_mount_is_let_in_alone_and_in_the_order_of_coming(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All were woken for each that left: a daemon with 10,000 finished jobs took minutes to start."""
+    monkeypatch.setattr(disks, "PER_MOUNT", 1)
+
+    async def ask() -> None:
+        all_disks, served = Disks(), list[int]()
+        asked = [all_disks.touch(Path(f"/well/{n}"), partial(served.append, n)) for n in range(50)]
+        await asyncio.wait_for(asyncio.gather(*asked), CEILING)
+        assert served == list(range(50))
+        assert not all_disks._busy
+        assert not all_disks._waiting
+
+    asyncio.run(ask())
+
+
+@pytest.mark.usefixtures("mounts")
+def test_who_does_not_wait_any_more_keeps_nobody_out(sick: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disks, "PER_MOUNT", 1)
+
+    async def ask() -> None:
+        all_disks = Disks()
+        first = asyncio.ensure_future(all_disks.touch(Path("/sick/a"), sick.wait))
+        await _let_run()
+        with pytest.raises(DiskSilent):
+            await all_disks.touch(Path("/sick/b"), lambda: "too late", within=0.01)
+        last = asyncio.ensure_future(all_disks.touch(Path("/sick/c"), lambda: "last"))
+        await _let_run()
+        sick.set()
+        await asyncio.wait_for(asyncio.gather(first, last), CEILING)
+        assert last.result() == "last"
 
     asyncio.run(ask())
 

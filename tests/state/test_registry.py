@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from perdured.core.events import Event
-from perdured.core.record import Starting
+from perdured.core.record import JobRecord, Starting
+from perdured.state import registry as registry_module
 from perdured.state.registry import (
     SCHEMA_VERSION,
     Registry,
@@ -66,6 +68,31 @@ def test_what_was_saved_is_loaded_by_the_next_daemon(path: Path, phase: str) -> 
     second = Registry(path)
     assert second.load_jobs() == [(SUBMISSION, record)]
     second.close()
+
+
+def test_a_start_reads_each_job_once_and_never_what_was_changed_since(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There may be ten thousand."""
+    with closing(Registry(path)) as first:
+        first.save_submission(SUBMISSION, make_record(id="a"), [], NOW)
+        first.mark_complete()
+    read: list[tuple[str, ...]] = []
+    load = registry_module._load_job
+
+    def count(*row: str) -> tuple[Submission, JobRecord]:
+        read.append(row)
+        return load(*row)
+
+    monkeypatch.setattr(registry_module, "_load_job", count)
+    with closing(Registry(path)) as second:
+        assert [record.id for _, record in second.load_jobs()] == ["a"]
+        assert len(read) == 1
+        assert len(second.load_jobs()) == 1
+        assert len(read) == 2
+    with closing(Registry(path)) as third:
+        third.save_submission(SUBMISSION, make_record(id="b"), [], NOW)
+        assert [record.id for _, record in third.load_jobs()] == ["a", "b"]
 
 
 def test_jobs_are_loaded_in_the_order_of_their_submission(registry: Registry) -> None:

@@ -471,3 +471,23 @@ def test_a_keeper_that_is_silent_is_asked_once_in_a_step(home: Home, monkeypatch
     finally:
         os.close(held)
     assert len(asked) == 1
+
+
+def test_what_rests_is_seen_to_after_what_lives_and_at_once_where_somebody_asks(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There may be ten thousand finished jobs; a start does not wait for them."""
+    monkeypatch.setattr(loop_module, "BETWEEN_PAST", 0.2)
+    for name in ("a", "b", "c"):
+        home.put("succeeded", name)
+    home.put("queued", "live")
+
+    async def talk(service: Service) -> None:
+        assert {"live"} <= set(service._loop._tasks) <= {"live", "c"}
+        assert [job.id for job in service.list_jobs(everything=True)] == ["a", "b", "c", "live"]
+        await service.ask("a", "restart")
+        assert "a" in service._loop._tasks
+        await until(lambda service: set(service._loop._tasks) == {"a", "b", "c", "live"})(service)
+        await until(lambda service: not service._loop.jobs["c"].is_newest_stale)(service)
+
+    home.serve(talk)

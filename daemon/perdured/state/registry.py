@@ -70,6 +70,8 @@ class Registry:
         if not path.exists():
             path.touch(mode=0o600)  # it holds the jobs' environments; its journals take over the mode
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._unchanged: list[tuple[Submission, JobRecord]] | None = None
+        """What opening it has loaded, until it is asked for or something is written: it may be ten thousand jobs."""
         try:
             self._prepare()
         except BaseException:
@@ -83,7 +85,7 @@ class Registry:
             self._db.executescript(_SCHEMA)
         if self._db.execute("PRAGMA quick_check").fetchone()[0] != "ok":
             raise sqlite3.DatabaseError("quick_check failed")
-        self.load_jobs()
+        self._unchanged = self._load_jobs()
         if 0 < self._read_version() < SCHEMA_VERSION:
             self.mark_complete()  # from here on an older version must not touch it
 
@@ -102,6 +104,10 @@ class Registry:
         self._db.close()
 
     def load_jobs(self) -> list[tuple[Submission, JobRecord]]:
+        unchanged, self._unchanged = self._unchanged, None
+        return self._load_jobs() if unchanged is None else unchanged
+
+    def _load_jobs(self) -> list[tuple[Submission, JobRecord]]:
         rows = self._db.execute("SELECT spec, env, workdir, record FROM jobs ORDER BY rowid")
         return [_load_job(*row) for row in rows]
 
@@ -153,6 +159,7 @@ class Registry:
         self._db.executemany("INSERT INTO events (at, job, event) VALUES (?, ?, ?)", rows)
 
     def _transaction(self) -> _Transaction:
+        self._unchanged = None
         return _Transaction(self._db)
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -54,6 +54,8 @@ RECHECK = 1.0
 AFTER_ERROR = 5.0
 SILENT = 10.0
 """Seconds after which the disk of a running attempt is not waited for."""
+BETWEEN_PAST = 0.005
+"""Seconds between two jobs that rested already when the daemon started."""
 RECONCILE = 30.0
 """Seconds: the safety net under the wake-ups. Nothing on the fast path waits for it."""
 
@@ -88,6 +90,7 @@ class Loop:
         self._kernel_log = KernelLog()
         self._scrubber = Scrubber(state, self.jobs, self.journal, clock, disks)
         self._scrubbing: asyncio.Task[None] | None = None
+        self._looking_back: asyncio.Task[None] | None = None
         self._surveyor = Surveyor()
         self.foresight = Foresight(state, clock, self._wake_all)
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -98,14 +101,34 @@ class Loop:
 
     def add(self, job: Job) -> None:
         """Begins to tend a job that the registry knows."""
+        self.keep(job)
+        self._begin(job)
+
+    def keep(self, job: Job) -> None:
+        """It is known, and tended once somebody wishes something of it, or `look_back` has come to it."""
         self.jobs[job.id] = job
         self.queue.note(job)
-        self._tasks[job.id] = asyncio.create_task(self._tend(job), name=f"job {job.id}")
+
+    def look_back(self, jobs: Sequence[Job], agree: Callable[[Job], None]) -> None:
+        """From now on these, which are at rest, are seen to, one after the other: there may be thousands, and neither
+        what is alive nor who asks shall wait for them."""
+        self._looking_back = asyncio.create_task(self._look_back(jobs, agree), name="past")
+
+    async def _look_back(self, jobs: Sequence[Job], agree: Callable[[Job], None]) -> None:
+        for job in jobs:
+            if job.id in self.jobs:
+                agree(job)
+                self._begin(job)
+            await asyncio.sleep(BETWEEN_PAST)
+
+    def _begin(self, job: Job) -> None:
+        if job.id not in self._tasks and job.id in self.jobs:
+            self._tasks[job.id] = asyncio.create_task(self._tend(job), name=f"job {job.id}")
 
     async def close(self) -> None:
         """Stops tending. Jobs go on: their keepers hold them."""
-        scrubbing = [self._scrubbing] if self._scrubbing is not None else []
-        await end_tasks([*self._tasks.values(), *scrubbing])
+        others = [task for task in (self._scrubbing, self._looking_back) if task is not None]
+        await end_tasks([*self._tasks.values(), *others])
         await self._standbys.close()
         await self.foresight.close()
         await self.remote.close()
@@ -131,6 +154,7 @@ class Loop:
         """Records what a user asks for; durable when it returns."""
         self._save(job, job.record.but(wish=wish), (event,))
         job.wish_on_return = None
+        self._begin(job)
         job.wake.set()
 
     def _find_rivals(self, job: Job) -> Rivals:

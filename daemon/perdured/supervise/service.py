@@ -79,13 +79,19 @@ class Service:
     async def start(self, *, resume_parked: bool = True) -> None:
         """Takes up every job that the registry knows. What was parked goes on: there is a daemon again."""
         self.desk.take_up()
+        past = []
         for submission, record in self._registry.load_jobs():
             job = Job(submission, record)
             wish = wish_on_return(record)
             if wish != record.wish and (resume_parked or not record.is_resting):
                 job.wish_on_return = wish
-            self._loop.add(job)
-            self._agree(job)
+            if record.is_resting and record.wish == "run" and job.wish_on_return is None:
+                self._loop.keep(job)
+                past.append(job)
+            else:
+                self._loop.add(job)
+                self._agree(job)
+        self._loop.look_back(past[::-1], self._agree)
         self._loop.begin_to_scrub()
 
     async def close(self) -> None:
