@@ -18,6 +18,7 @@ NAMES = (
     "remote",
     "queued",
     "preemption",
+    "supervision",
 )
 
 

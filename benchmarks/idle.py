@@ -108,7 +108,7 @@ def print_adoption(daemon: Daemon) -> None:
         daemon.kill()
         began = read_clock()
         daemon.start()
-        wait_for(lambda: _count_pidfds(daemon.pid) >= JOBS, f"{JOBS} jobs to be adopted")
+        wait_for(lambda: count_pidfds(daemon.pid) >= JOBS, f"{JOBS} jobs to be adopted")
         adopted.append(read_clock() - began)
         daemon.wait_until_it_answers()
         answering.append(read_clock() - began)
@@ -116,7 +116,7 @@ def print_adoption(daemon: Daemon) -> None:
     print_table(f"A daemon killed with {JOBS} jobs and started again, until", ["", "ms"], rows)
 
 
-def _count_pidfds(pid: int) -> int:
+def count_pidfds(pid: int) -> int:
     try:
         return sum("pidfd" in os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir())
     except OSError:  # a descriptor, or the process, is gone

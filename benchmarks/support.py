@@ -175,17 +175,17 @@ class Daemon:
         self.env = {"PERDURE_SOCKET_PATH": str(self.socket), "PERDURE_STATE_DIR": str(self.state)}
         self.client = Client(self.socket)
         self.pid = 0
-        self._log = root / "perdured.log"
+        self.log = root / "perdured.log"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        with self._log.open("ab") as log:
+        with self.log.open("ab") as log:
             command = [PYTHON, "-m", "perdured", "--config", str(self._config)]
             self._process = subprocess.Popen(command, env={**os.environ, **self.env}, stdout=log, stderr=log)
         self.pid = self._process.pid
 
     def wait_until_it_answers(self) -> None:
-        wait_for(self._answers, f"perdured to answer; see {self._log}")
+        wait_for(self._answers, f"perdured to answer; see {self.log}")
 
     def submit(self, workdir: Path, command: Sequence[str], extra: str = "") -> str:
         """The job's id, once it is durable."""
