@@ -35,6 +35,7 @@ from perdured.core.spec import Spec
 from perdured.disks import Disks
 from perdured.processes import KeeperStatus, Order, Resumed
 from perdured.processes.launch import Started
+from perdured.processes.link import Holder
 from perdured.state import beside
 from perdured.state.paths import StateDir
 from perdured.state.registry import Registry, open_registry
@@ -64,7 +65,7 @@ class Link:
     """To the keeper of an attempt."""
 
     def __init__(self, machine: Machine, world: World, number: int, tell: Callable[[KeeperStatus], None]) -> None:
-        self.pid = world.attempts[number].pid
+        self.holder = Holder(world.attempts[number].pid, None)
         self.tell, self.told = tell, machine.describe(world, number)
         self._machine, self._world, self._number = machine, world, number
 
