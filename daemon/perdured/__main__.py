@@ -36,6 +36,8 @@ from .notify import notify_ready, notify_stopping, notify_watchdog, watchdog_int
 from .processes.first import is_served, serve_as_first
 from .spool import Spool
 from .state.home import open_state
+from .state.host import join_again, take_host
+from .supervise.fleet import make_joined
 from .supervise.service import Service
 from .tasks import finish_within
 
@@ -86,6 +88,12 @@ def _read_config(arguments: Sequence[str] | None) -> Config:
         help="what holds each attempt: a process that the daemon starts (children, the default), or a unit of systemd "
         "beside the daemon's own (units)",
     )
+    parser.add_argument(
+        "--join",
+        metavar="URL",
+        help="take over the jobs of hosts that are gone, and let others take over ours: all of them join one place in "
+        "a bucket, such as s3://bucket/fleet",
+    )
     parser.add_argument("--version", action="version", version=f"perdured {__version__}")
     return load_config(parser.parse_args(arguments))
 
@@ -94,21 +102,29 @@ async def _serve(config: Config) -> int:
     clock = start_clock()
     gc.disable()  # while they are loaded it would look through all that came before, again and again
     with open_state(config.state_dir, clock) as (state, registry):
+        url = join_again(state, config.join)
         listener = open_listening(config.socket)
         own_file = observe_socket_file(config.socket)
         machine = Machine(observe_capacity(config.limits), gpus=config.limits.gpus or ())
         service = Service(state, registry, clock, machine, config.keepers)
+        fleet = service.join(make_joined(take_host(state), url, config.lease)) if url is not None else None
         listening = Listening(config.notices, observe_surroundings(os.environ), state.root, clock)
         await service.start()
         gc.freeze()  # thousands of records stay as long as the daemon does
         gc.enable()
+        if fleet is not None:
+            fleet.begin()
         try:
             await _work_until_stopped(_Parts(service, listening, Spool(state.spool, service)), listener)
             why = _find_reason_to_park(config)
             if why is not None:
                 await _park(service, why)
+                if fleet is not None:
+                    await fleet.leave()
         finally:
             notify_stopping("leaving the jobs to their keepers")
+            if fleet is not None:
+                await fleet.close()
             await service.close()
             close_listening(listener, config.socket, own_file)
     return 0

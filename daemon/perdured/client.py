@@ -17,7 +17,22 @@ from urllib.parse import quote, urlencode
 from .contract import exits
 from .contract.sockets import connect_unix
 from .errors import BadUsage, NoDaemon, NoSuchJob, PerdureError, TimedOut
-from .wire import Checkpoint, Event, Events, Failure, Gpu, Group, Health, Job, Log, Notices, Saving, Submitted, Wish
+from .wire import (
+    Checkpoint,
+    Event,
+    Events,
+    Failure,
+    Fleet,
+    Gpu,
+    Group,
+    Health,
+    Job,
+    Log,
+    Notices,
+    Saving,
+    Submitted,
+    Wish,
+)
 
 ANSWER_WITHIN = 30.0
 """Seconds for one answer. A submit waits for several fsyncs, which a busy disk can stretch to seconds."""
@@ -43,6 +58,9 @@ class Client:
 
     def approve_notice(self, id: str) -> Notices:
         return cast(Notices, self._call("POST", f"/v1/notices/{quote(id, safe='')}/approve"))
+
+    def show_fleet(self) -> Fleet:
+        return cast(Fleet, self._call("GET", "/v1/fleet"))
 
     def list_jobs(self, *, everything: bool = False) -> list[Job]:
         answer = self._call("GET", "/v1/jobs" + ("?all=1" if everything else ""))

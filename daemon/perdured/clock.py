@@ -17,6 +17,11 @@ def start_clock() -> Clock:
     return lambda: time.clock_gettime(time.CLOCK_BOOTTIME) + offset
 
 
+def read_boottime() -> float:
+    """Seconds since boot, suspended ones included: as keepers count them."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 def read_uptime() -> float:
     """Seconds since boot as the kernel's log counts them: without the time in suspend."""
     return time.clock_gettime(time.CLOCK_MONOTONIC)

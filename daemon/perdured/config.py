@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import importlib.util
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from .capacity import Limits
 from .contract import environment
-from .core.spec import Count, Size
+from .core.spec import Count, Duration, Size
 from .errors import BadUsage
 from .notices.settings import NoticeSettings, list_overrides
 from .processes import Keepers
@@ -26,6 +28,9 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+URL = r"(s3|gs|az|abfs|file)://[^\s]+"
+Url = Annotated[str, StringConstraints(pattern=f"^{URL}$")]
+SHORTEST_LEASE = 2.0
 OnStop = Literal["leave", "park", "auto"]
 
 
@@ -36,6 +41,9 @@ class Config(NamedTuple):
     limits: Limits = Limits()
     keepers: Keepers = "children"
     notices: NoticeSettings = NoticeSettings()
+    join: str | None = None
+    lease: float = 60.0
+    """Seconds."""
 
 
 class _File(BaseModel):
@@ -52,6 +60,8 @@ class _File(BaseModel):
     gpus: tuple[str, ...] | None = Field(
         None, description='a list of UUIDs such as ["GPU-0a1b…"] that jobs may be given'
     )
+    join: Url | None = Field(None, description='a URL such as "s3://bucket/fleet"')
+    lease: Duration = Field(60.0, ge=SHORTEST_LEASE, description='a duration such as "1min", 2 s or more')
 
 
 def load_config(given: argparse.Namespace) -> Config:
@@ -63,7 +73,24 @@ def load_config(given: argparse.Namespace) -> Config:
         limits=Limits(file.jobs, file.cpus, file.memory, file.gpus),
         keepers=given.keepers or file.keepers or "children",
         notices=override_notices(file.notices, os.environ),
+        join=_check_join(given.join or file.join),
+        lease=file.lease,
     )
+
+
+def _check_join(url: str | None) -> str | None:
+    """Raises BadUsage."""
+    if url is None:
+        return None
+    if not re.fullmatch(URL, url):
+        todo = "Give a bucket and a prefix, such as --join s3://bucket/fleet"
+        raise BadUsage(f"{url!r} cannot be joined.", "It is no URL of s3, gs, az or file.", todo)
+    if importlib.util.find_spec("obstore") is None:
+        todo = "Install the extra `remote` there: pip install 'perdure[remote]'"
+        raise BadUsage(
+            "To join needs the library obstore.", f"It is not installed beside perdured ({sys.prefix}).", todo
+        )
+    return url
 
 
 def override_notices(settings: NoticeSettings, env: Mapping[str, str]) -> NoticeSettings:
@@ -79,7 +106,8 @@ def override_notices(settings: NoticeSettings, env: Mapping[str, str]) -> Notice
 
 
 def _load_file(path: Path) -> _File:
-    may = "state_dir, socket, on_stop (leave, park or auto), keepers (children or units), jobs, cpus, memory, gpus"
+    may = "state_dir, socket, on_stop (leave, park or auto), keepers (children or units), jobs, cpus, memory, gpus, "
+    may += "join, lease"
     todo = f"It may have {may}, and a table [notices]."
     try:
         return _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))

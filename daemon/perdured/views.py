@@ -143,6 +143,40 @@ class RemoteView(View):
         return self.pending_step is not None or self.doing == "uploading"
 
 
+class LeaseView(View):
+    """Which of the hosts that have joined one bucket may run the job."""
+
+    url: str
+    token: int | None
+    """The newest; null before the first."""
+    host: str | None
+    """That holds it, or held it last."""
+    is_here: bool
+    """This host may run the job now."""
+    why: str
+
+
+class FleetJobView(View):
+    id: str
+    name: str
+    lease: LeaseView
+    state: str
+    """Of the newest lease: "claimed", "held", "free", "over" or "none"."""
+    is_known_here: bool
+    lacks: str | None
+    """Why this host does not take it over; null where it would, or has not looked."""
+
+
+class FleetView(View):
+    """The jobs in the bucket that this host has joined."""
+
+    schema_: int = Field(SCHEMA, alias="schema")
+    url: str
+    host: str
+    trouble: str | None
+    jobs: list[FleetJobView]
+
+
 class AnswerView(View):
     """What is done about the notices that stand."""
 
@@ -172,6 +206,8 @@ class JobView(View):
     checkpoint: NewestCheckpoint | None
     remote: RemoteView | None
     """Null without a remote tier."""
+    lease: LeaseView | None = None
+    """Null where this host has joined no others, or the job has no remote tier."""
     goodput: float | None
     """Useful time divided by wall time, 0 to 1; null until an attempt has run."""
     ledger: LedgerView
@@ -234,6 +270,8 @@ class Place(View):
     queue: QueueView | None = None
     keeper: KeeperView | None = None
 
+    lease: LeaseView | None = None
+
 
 def describe_job(record: JobRecord, seen: Observation, place: Place, now: float) -> JobView:
     newest, ledger = seen.checkpoint, make_ledger(record, seen, now)
@@ -254,6 +292,7 @@ def describe_job(record: JobRecord, seen: Observation, place: Place, now: float)
         if newest
         else None,
         remote=place.remote,
+        lease=place.lease,
         goodput=round(goodput, 4) if record.has_run and goodput is not None else None,
         ledger=describe_ledger(ledger),
         submitted_at=format_time(record.submitted_at) or "",

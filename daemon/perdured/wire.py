@@ -132,6 +132,31 @@ class Queue(TypedDict):
     gpus: list[str]
 
 
+class Lease(TypedDict):
+    url: str
+    token: int | None
+    host: str | None
+    is_here: bool
+    why: str
+
+
+class FleetJob(TypedDict):
+    id: str
+    name: str
+    lease: Lease
+    state: str
+    is_known_here: bool
+    lacks: str | None
+
+
+class Fleet(TypedDict):
+    schema: int
+    url: str
+    host: str
+    trouble: str | None
+    jobs: list[FleetJob]
+
+
 class Job(TypedDict):
     schema: int
     id: str
@@ -161,6 +186,7 @@ class Job(TypedDict):
     pace: Pace | None
     notice: Answer | None
     no_safe_point: str | None
+    lease: Lease | None
 
 
 class Submitted(Job):

@@ -238,3 +238,37 @@ def test_an_attempt_that_had_no_time_to_measure_takes_nothing_from_what_was_know
     pace = see(record, attempt, NEAR, pace=young).record.pace
     assert pace is not None
     assert (pace.slowest_write, pace.slowest_step) == (9.0, MEASURED.slowest_step)
+
+
+# The lease ------------------------------------------------------------------------------------------------------------
+
+UNLEASED = "host-b holds lease 2: the job goes on there"
+
+
+@pytest.mark.parametrize("phase", [Queued(), Waiting(until=NOW), Parked(stepped_aside=True)])
+def test_nothing_is_started_of_which_another_host_has_the_lease(phase: Any) -> None:
+    kept_off = see(make_record(phase), unleased=UNLEASED)
+    assert (kept_off.record.phase, kept_off.record.reason, kept_off.actions) == (phase, UNLEASED, ())
+    assert any(isinstance(action, Launch) for action in see(kept_off.record).actions), "it is not forgotten"
+
+
+def test_what_had_to_end_for_a_notice_comes_back_only_with_a_lease() -> None:
+    parked = make_record(Parked(by_notice=True))
+    assert see(parked, unleased=UNLEASED).record == parked
+    assert see(parked).record.phase == Queued(goes_on=True)
+
+
+def test_what_stands_still_goes_on_only_with_a_lease() -> None:
+    """It gave it back, and another host may have it."""
+    standing = script(is_asked_to_park=True, stand=STAND)
+    still = see(make_record(IN_PLACE), standing, unleased=UNLEASED)
+    assert (still.record.phase, still.actions) == (IN_PLACE, ())
+    assert see(make_record(IN_PLACE), standing).actions == (GoOn(attempt=1),)
+
+
+def test_a_lease_that_ran_out_ends_an_attempt_without_counting_as_a_failure() -> None:
+    """It comes back when this host has the lease again."""
+    after = see(make_record(failures=4), ended(143, stop_reason="lease")).record
+    assert (after.phase.kind, after.failures) == ("waiting", 4)
+    assert after.attempts[-1].cause == "preempted"
+    assert "its lease ran out" in after.reason

@@ -14,7 +14,7 @@ from perdured.errors import BadUsage
 
 
 def given(config: Path | None = None, **options: object) -> argparse.Namespace:
-    usual = {"config": config, "state_dir": None, "socket": None, "on_stop": None, "keepers": None}
+    usual = {"config": config, "state_dir": None, "socket": None, "on_stop": None, "keepers": None, "join": None}
     return argparse.Namespace(**(usual | options))
 
 
@@ -60,6 +60,25 @@ def test_a_file_says_how_much_the_jobs_may_have_together(tmp_path: Path) -> None
     path.write_text('jobs = 8\ncpus = 4\nmemory = "1GiB"')
     assert load_config(given(path)).limits == Limits(8, 4, 1 << 30)
     assert load_config(given()).limits == Limits(None, None, None)
+
+
+def test_hosts_join_by_the_command_line_or_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "perdured.toml"
+    path.write_text('join = "s3://bucket/fleet"\nlease = "5min"')
+    config = load_config(given(path))
+    assert (config.join, config.lease) == ("s3://bucket/fleet", 300.0)
+    assert load_config(given(path, join="gs://other")).join == "gs://other"
+    assert (load_config(given()).join, load_config(given()).lease) == (None, 60.0)
+
+
+@pytest.mark.parametrize("text", ['join = "bucket/fleet"', 'lease = "1s"', "join = 3"])
+def test_what_cannot_be_joined_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "perdured.toml"
+    path.write_text(text)
+    with pytest.raises(BadUsage, match=text.partition(" ")[0]):
+        load_config(given(path))
+    with pytest.raises(BadUsage, match="no URL"):
+        load_config(given(join="bucket/fleet"))
 
 
 def test_relative_places_are_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

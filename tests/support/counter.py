@@ -1,6 +1,6 @@
 """A job without torch for the tests: counts steps, commits each into the store by the real protocol, obeys SIGTERM.
 
-    counter.py STEPS [--pause S] [--crash-at N] [--exit CODE] [--deaf] [--print]
+    counter.py STEPS [--pause S] [--crash-at N] [--exit CODE] [--deaf] [--print] [--parks]
 
 It crashes at step N only in the first attempt. Every step is appended to `steps.txt` in the workdir, so that a test
 sees what was done, by whom, and from where each attempt went on.
@@ -14,6 +14,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -29,6 +30,7 @@ parser.add_argument("--crash-at", type=int)
 parser.add_argument("--exit", type=int, default=0)
 parser.add_argument("--deaf", action="store_true", help="ignores SIGTERM")
 parser.add_argument("--print", action="store_true", help="prints a line each step")
+parser.add_argument("--parks", action="store_true", help="stands still when it is asked to")
 options = parser.parse_args()
 
 told_to_stop: list[bool] = []
@@ -45,7 +47,31 @@ def send(**message: object) -> None:
         channel.sendall(json.dumps(message).encode() + b"\n")
 
 
+asked_to_park = threading.Event()
+
+
+def hear() -> None:
+    with channel.makefile() as lines:
+        for line in lines:
+            kind = json.loads(line)["type"]
+            if kind == messages.PARK:
+                asked_to_park.set()
+            elif kind == messages.GO_ON:
+                asked_to_park.clear()
+
+
+def stand_still(step: int) -> None:
+    while asked_to_park.is_set() and not told_to_stop:
+        send(type=messages.PARKED, step=step, saved=True, at=time.monotonic())
+        time.sleep(0.05)
+    send(type=messages.GOING_ON, at=time.monotonic())
+
+
 send(type=messages.HELLO, role=messages.ROLE_JOB, version=messages.VERSION)
+if options.parks:
+    channel.settimeout(None)
+    threading.Thread(target=hear, daemon=True).start()
+    send(type=messages.CAN_PARK)
 step = int(os.environ.get(environment.RESUME_STEP, "0"))
 resume_from = os.environ.get(environment.RESUME_FROM)
 if resume_from is not None:
@@ -62,6 +88,8 @@ with Path("steps.txt").open("a") as log:
         saved = commit_checkpoint(root, step, {"count.json": [json.dumps({"step": step}).encode()]}, facts)
         send(type=messages.PROGRESS, step=step, total=options.steps)
         send(type=messages.CHECKPOINT, step=step, path=str(saved.path))
+        if asked_to_park.is_set():
+            stand_still(step)
         if told_to_stop:
             sys.exit(exits.RUN_AGAIN)
         time.sleep(options.pause)

@@ -26,6 +26,7 @@ from perdured.state.submission import Submission, parse_submission
 from perdured.views import (
     AttemptView,
     CheckpointView,
+    FleetView,
     JobView,
     LedgerView,
     NewestCheckpoint,
@@ -192,6 +193,9 @@ class FakeService:
     ) -> list[SubmittedView]:
         numbers = range(int(array))
         return [await self.submit_text(text, workdir=workdir, env=env, id=f"array{number:03d}") for number in numbers]
+
+    def describe_fleet(self) -> FleetView:
+        raise WrongState("This daemon has joined no other hosts.", "A test.", "Join.")
 
     @property
     def desk(self) -> FakeService:

@@ -13,7 +13,7 @@ from typing import Literal
 from perdured.contract.checkpoint import format_name, parse_name, parse_sealed
 from perdured.contract.checkpoint.layout import CheckpointName
 from perdured.remote.__main__ import perform
-from perdured.remote.orders import REPORT, Done, Failed, Moved, Note, Order, Report
+from perdured.remote.orders import REPORT, Done, Failed, Moved, Note, Order, Report, Term
 from support.s3 import Bucket, Proxy, Request
 from support.stores import payload_of
 
@@ -34,6 +34,7 @@ class Machine:
     name: str = "gpt"
     takes_over: bool = False
     is_fresh: bool = False
+    term: Term | None = None
 
     @property
     def record(self) -> Path:
@@ -51,6 +52,7 @@ class Machine:
             record=str(self.record),
             keep=self.keep,
             limit=self.limit,
+            term=self.term,
         )
 
     def start(self, verb: Literal["push", "pull"]) -> subprocess.Popen[bytes]:

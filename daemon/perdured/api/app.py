@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 
 from perdured import __version__
 
-from . import checkpoints, events, health, jobs, logs, metrics, notices, queue, wishes
+from . import checkpoints, events, fleet, health, jobs, logs, metrics, notices, queue, wishes
 from .body_limit import TOO_LONG, BodyLimit, BodyTooLong
 from .replies import install_handlers, reply_failure
 from .seam import Notices, Service
@@ -38,7 +38,7 @@ def make_app(service: Service, board: Notices) -> FastAPI:
     app.add_middleware(BodyLimit)
     app.add_exception_handler(BodyTooLong, lambda _request, _error: reply_failure(TOO_LONG, 413))
     install_handlers(app)
-    for module in (health, metrics, jobs, wishes, queue, checkpoints, logs, events, notices):
+    for module in (health, metrics, jobs, wishes, queue, checkpoints, logs, events, notices, fleet):
         app.include_router(module.router)
     return app
 

@@ -12,7 +12,7 @@ from fastapi import Depends, Request
 from perdured.notices.views import NoticesView
 from perdured.queue_view import GpuView, GroupView
 from perdured.state.registry import StoredEvent
-from perdured.views import CheckpointView, JobView, SavingView, SubmittedView
+from perdured.views import CheckpointView, FleetView, JobView, SavingView, SubmittedView
 
 Wish = Literal["stop", "resume", "restart", "park", "remove", "save", "hang"]
 
@@ -46,6 +46,10 @@ class Service(Protocol):
     def list_jobs(self, *, everything: bool) -> list[JobView]: ...
 
     def list_recent(self, seconds: float) -> list[JobView]: ...
+
+    def describe_fleet(self) -> FleetView:
+        """Raises WrongState where this host has joined no others."""
+        ...
 
     def show(self, ref: str) -> JobView: ...
 

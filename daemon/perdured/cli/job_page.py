@@ -108,6 +108,7 @@ def _places(job: Job, now: float) -> dict[str, str]:
         "standby": _say_standby(job["standby"]) if job["standby"] and job["ended_at"] is None else "",
         "keeper": _say_keeper(job["keeper"]) if job["keeper"] else "",
         "remote": _say_remote(job["remote"], now) if job["remote"] else "",
+        "lease": clean(job["lease"]["why"]) if job["lease"] else "",
         "goodput": goodput,
         "submitted": f"{format_date(submitted)} ({format_age(submitted, now)})",
         "workdir": job["workdir"],

@@ -33,6 +33,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "logs": "Print a job's output, over all its restarts.",
         "events": "Tell what happened to a job, or to all.",
         "notices": "Show who may warn of the end of this machine, and the warnings.",
+        "fleet": "Show the jobs of all hosts that share a bucket.",
         "wait": "Wait until jobs end; exit as the job did.",
     },
     "Act": {

@@ -32,6 +32,8 @@ its whole status at once and again after each change, so a listener that reconne
                        {"type": "hang"}                     for the process whose steps are measured
                        {"type": "park", "before": 30.0}     holds until "go_on", also for who connects later
                        {"type": "go_on"}
+                       {"type": "lease", "until": 93.5, "grace": 20.0}    may run until then (CLOCK_BOOTTIME), and is
+                            asked to end so early before; a later one moves the time on
                        {"type": "stop", "reason": "stop", "signal": 15, "grace": 120.0}        signal may be absent
     keeper -> daemon   {"type": "status", "version": 1, "nonce": "…", "keeper": {...}, "leader": {...},
                         "started_at": 1795547853.4, "progress": {...}|null, "checkpoint": {...}|null,
@@ -85,6 +87,8 @@ SAVE = "save"
 HANG = "hang"
 TELL = "tell"
 STOP = "stop"
+LEASE = "lease"
+"""Also the reason of a stop: the lease of its job has run out."""
 STATUS = "status"
 TO_THE_JOB = (SAVE, PARK, GO_ON)
 

@@ -192,3 +192,5 @@ class Observation(Value):
     """What the notices that stand ask of it; None where none asks anything."""
     fence: str | None = None
     """Why nothing may be started on this machine now."""
+    unleased: str | None = None
+    """Why the job may not run on this machine now: another may run it."""

@@ -32,14 +32,15 @@ def find_notice_trigger(record: JobRecord, observation: Observation, now: float)
     """What the notices that stand, or stand no more, make of a job that a keeper holds; None: nothing."""
     seen, phase, answer = observation.attempt, record.phase, observation.answer
     if phase.kind not in UNDER_WAY:
-        return Trigger.FENCED if observation.fence is not None and _would_start(record, now) else None
+        is_kept_off = observation.fence is not None or observation.unleased is not None
+        return Trigger.FENCED if is_kept_off and _would_start(record, now) else None
     if not isinstance(seen, Held) or seen.stop_reason is not None or seen.has_ended or seen.trouble is not None:
         return None
     if isinstance(phase, Saving) and phase.why != NOTICE:
         return None
     is_over = answer is None or answer.begin_at > now + PATIENCE
     if seen.stand is not None:
-        return Trigger.LIFTED if is_over else Trigger.STANDS
+        return Trigger.LIFTED if is_over and observation.unleased is None else Trigger.STANDS
     if seen.is_asked_to_park or isinstance(phase, Saving):
         return Trigger.LIFTED if is_over else Trigger.NOTICED
     if answer is None or not isinstance(phase, Starting | Running | ParkedInPlace):
@@ -128,9 +129,10 @@ def then_run_on(c: Context) -> Decision:
 
 
 def then_keep_off(c: Context) -> Decision:
-    """Nothing is started on a machine that is about to die."""
-    assert c.observation.fence is not None
-    record = c.record.but(reason=c.observation.fence)
+    """Nothing is started on a machine that is about to die; and no job of which another host has the lease."""
+    reason = c.observation.fence or c.observation.unleased
+    assert reason is not None
+    record = c.record.but(reason=reason)
     return Decision(record, (), (tell(record, "fenced"),) if record != c.record else (), c.now + RECHECK_FENCE)
 
 
@@ -139,7 +141,7 @@ def then_come_back(c: Context) -> Decision:
     phase = c.record.phase
     if not isinstance(phase, Parked) or not phase.by_notice:
         return steps.then_come_back(c)
-    if c.observation.answer is not None or c.observation.fence is not None:
+    if c.observation.answer is not None or c.observation.fence is not None or c.observation.unleased is not None:
         return Decision(c.record)
     queued = Queued(goes_on=True)
     record = c.record.but(phase=queued, reason="the notice was withdrawn: going on", ended_at=None)

@@ -43,8 +43,9 @@ class RemoteTrouble(Value):
     what: str
     why: str
     todo: str
-    nature: Literal["passing", "lasting", "foreign"] = "passing"
-    """Whether it may pass by itself. "foreign": the remote is another job's, or goes on elsewhere."""
+    nature: Literal["passing", "lasting", "foreign", "unleased"] = "passing"
+    """Whether it may pass by itself. "foreign": the remote is another job's, or goes on elsewhere. "unleased": another
+    host has the lease of the job."""
 
     @property
     def as_text(self) -> str:
@@ -120,12 +121,15 @@ def judge_look(look: Look, *, has_chosen: bool) -> Refused | None:
     | no | holds some, and none is sound | refuse: never afresh by itself |
     | no | cannot be asked | unknown is not absent: hold, or refuse what does not pass by itself |
     | either | is not this job's | refuse: two of them would write there |
+    | either | this host lacks the lease | hold: the job goes on elsewhere, or comes back |
     """
     trouble = look.trouble
     if trouble is None:
         return None if has_chosen or not look.holds_any else _refuse_lost()
     if trouble.nature == "foreign":
         return Refused(why=trouble.as_text, permanent=True)
+    if trouble.nature == "unleased":
+        return Refused(why=trouble.as_text, permanent=False, cause=Cause.REMOTE)
     if has_chosen:
         return None
     return Refused(why=trouble.as_text, permanent=trouble.nature == "lasting", cause=Cause.REMOTE)

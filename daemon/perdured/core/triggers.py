@@ -43,7 +43,7 @@ class Trigger(Enum):
     NOTICED = "a notice asks it to save and to stand still"
     STANDS = "it stands still, for a notice"
     LIFTED = "the notice stands no more"
-    FENCED = "a start would be due, but the machine is about to be taken away"
+    FENCED = "a start would be due, but the machine is about to be taken away, or another host has the lease"
     ASKED_STOP = "a stop was asked for"
     ASKED_PARK = "the machine is being taken away"
     ASKED_RESTART = "a restart was asked for"

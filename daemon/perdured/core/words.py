@@ -32,7 +32,12 @@ def _say_exit(exit: Exit) -> str:
     return f"killed by signal {exit.signal}" if exit.signal is not None else f"exit code {exit.exit_code}"
 
 
-_ASKED = {"restart": "asked to restart", "stop": "asked to stop", ASIDE: "it had stepped aside"}
+_ASKED = {
+    "restart": "asked to restart",
+    "stop": "asked to stop",
+    ASIDE: "it had stepped aside",
+    "lease": "its lease ran out",
+}
 """Causes that are what the keeper was told, as what somebody wanted."""
 
 

@@ -15,6 +15,7 @@ from . import cgroup, records, talk, tree
 from .clients import Clients
 from .ending import Death, describe_end
 from .guard import Guard
+from .leash import Leashed
 from .log import log
 from .loop import READ, URGENT, Loop, read_clock
 from .memory import Memory
@@ -59,6 +60,7 @@ class Keeper:
         self._clients = Clients(self._loop, listener, self)
         self._not_saved: str | None = None
         self._memory = Memory(self._loop, attempt.locks, self._hear_writer, self._on_writer_end)
+        self._leashed = Leashed(self._loop, attempt.want.leash, attempt.want.stop_signal, self._accept_stop)
 
     def hold(self) -> None:
         """Returns when nothing of the attempt is left and its end is durable."""
@@ -135,6 +137,8 @@ class Keeper:
             self._clients.tell(self._told.pulse.client, {"type": messages.HANG})
         elif message["type"] == messages.STOP:
             self._accept_stop(talk.parse_stop(message, self._attempt.want.stop_signal))
+        elif message["type"] == messages.LEASE and self._exit is None:
+            self._leashed.hear(message)
         elif message["type"] == messages.TELL:
             # A turn later, and after what else has come by then: a keeper that was held up must not tell of a silence
             # that is only its own.
@@ -205,6 +209,7 @@ class Keeper:
             return
         self._loop.forget(self._attempt.pidfd)
         self._loop.cancel("deadline")
+        self._loop.cancel("leash")
         self._clients.catch_up()
         death = self._observe_death(dead.si_code, dead.si_status)
         self._exit = describe_end(death, self._told, self._stop, has_timed_out=self._has_timed_out)

@@ -17,6 +17,7 @@ All are private to their owner (mode 0600): the environment of a job holds keys 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -48,6 +49,15 @@ R = TypeVar("R")
 T = TypeVar("T", str, int, float, bool, "list[object]", "dict[str, object]")
 
 
+class Leash(NamedTuple):
+    """Until when an attempt may run, where its job is leased."""
+
+    until: float
+    """Seconds of CLOCK_BOOTTIME."""
+    grace: float
+    """So early before, it is asked to end."""
+
+
 class Want(NamedTuple):
     job: str
     attempt: int
@@ -65,6 +75,7 @@ class Want(NamedTuple):
     """The directory that the keeper holds for the attempt, so that nobody else writes checkpoints there."""
     unit: str | None = None
     """The unit of systemd that the keeper is; then the cgroup around it is its own, and it makes the leaf itself."""
+    leash: Leash | None = None
 
 
 class RunRecord(NamedTuple):
@@ -212,6 +223,7 @@ def _parse_want(data: Data) -> Want:
     env = take(data, "env", dict)
     argv = take(data, "argv", list)
     words = tuple(word for word in argv if isinstance(word, str))
+    leash = take_optional(data, "leash", dict)
     if not words or len(words) != len(argv):
         raise ValueError("argv must be a list of strings, with at least the command")
     return Want(
@@ -226,7 +238,15 @@ def _parse_want(data: Data) -> Want:
         cgroup=take_optional(data, "cgroup", str),
         checkpoint_dir=take_optional(data, "checkpoint_dir", str),
         unit=take_optional(data, "unit", str),
+        leash=parse_leash(leash) if leash is not None else None,
     )
+
+
+def parse_leash(data: Data) -> Leash:
+    leash = Leash(take(data, "until", float), take(data, "grace", float))
+    if not (math.isfinite(leash.until) and math.isfinite(leash.grace) and leash.grace >= 0):
+        raise ValueError("until and grace must be numbers of seconds")
+    return leash
 
 
 def _parse_run(data: Data) -> RunRecord:

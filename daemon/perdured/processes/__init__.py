@@ -7,6 +7,7 @@ open_arena         the memory of an attempt, which its keeper has told of
 connect_keeper     a proven connection to a living keeper
 perform_clean, signal_orphan, wait_orphan     for an attempt whose keeper is gone
 start_scrub        a process that verifies one checkpoint
+start_messenger    asks the bucket that hosts have joined
 start_carrier      copies checkpoints to a remote tier, or fetches them
 start_standby, clear_standby, observe_program      the next attempt's process, started early
 observe_cpus, has_loaded                           is there room for one, and is it of use
@@ -17,7 +18,7 @@ KernelLog               what the kernel's log says of deaths and GPU faults
 
 from .arenas import open_arena
 from .belongings import NOTHING, Belongings, Surveyor, wait_for_return
-from .carrier import Carrier, start_carrier
+from .carrier import Carrier, start_carrier, start_messenger
 from .kernel_log import KernelLog
 from .launch import DirectoryInUse, KeeperFailed, Keepers, Order, start_keeper
 from .link import KeeperLink, KeeperStatus, NotOurs, connect_keeper
@@ -69,6 +70,7 @@ __all__ = [
     "signal_orphan",
     "start_carrier",
     "start_keeper",
+    "start_messenger",
     "start_scrub",
     "start_standby",
     "wait_for_return",

@@ -25,7 +25,7 @@ from perdured.contract import durable, environment
 from perdured.descriptors import AT_START, give_back_limit
 from perdured.errors import PerdureError
 from perdured.keeper import cgroup, channel, records
-from perdured.keeper.records import Want
+from perdured.keeper.records import Leash, Want
 from perdured.tasks import finish_within
 
 from .limits import is_limited
@@ -62,6 +62,8 @@ class Order:
     """Held by the keeper: no other attempt writes there meanwhile."""
     memory: int | None = None
     """Bytes that its processes may have together."""
+    leash: Leash | None = None
+    """Until when it may run, where its job is leased."""
     in_unit: bool = False
     """Its keeper is a unit of systemd instead of a child of ours."""
 
@@ -202,6 +204,7 @@ def _save_want(order: Order, nonce: str, unit: Unit | None = None) -> Want:
         leaf,
         order.checkpoint_dir,
         unit.name if unit is not None else None,
+        order.leash,
     )
     records.save_want(directory, want)
     return want

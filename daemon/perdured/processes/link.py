@@ -33,7 +33,7 @@ from perdured.errors import PerdureError
 from perdured.keeper import records, talk
 from perdured.keeper.client import read_peer
 from perdured.keeper.identity import open_process
-from perdured.keeper.records import RunRecord, Want, take, take_optional
+from perdured.keeper.records import Leash, RunRecord, Want, take, take_optional
 from perdured.keeper.talk import MemoryPlace
 from perdured.tasks import finish_within
 
@@ -164,6 +164,10 @@ class KeeperLink:
 
     def let_go_on(self) -> None:
         self.send(type=messages.GO_ON)
+
+    def hold_until(self, leash: Leash) -> None:
+        """The attempt may run until then, also if nobody tells it more."""
+        self.send(type=messages.LEASE, **leash._asdict())
 
     def ask_status(self) -> None:
         """The next status will have been made after this, and after all that the job has said by now."""

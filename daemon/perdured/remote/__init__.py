@@ -15,6 +15,7 @@ owner.py        whose remote it is: one job's at a time
 push.py         the commit protocol where nothing can be renamed: payload, MANIFEST.json, then COMMIT if absent
 sending.py      one file, sent or gone on with; parts.py: uploads in parts that outlive the process
 pruning.py      retention there; proving.py: are the right bytes there?
+fencing.py      a host that has lost its lease commits nothing that counts; chain.py: where leases lie
 aside.py        what was set aside on the disk on purpose is set aside there
 pull.py         into the local directory, by the local commit protocol
 sight.py        what a listing means

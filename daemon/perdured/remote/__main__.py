@@ -11,23 +11,25 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from perdured.clock import format_time, start_clock
 from perdured.contract.checkpoint.reasons import list_set_aside
 from perdured.contract.checkpoint.receive import skip_numbers
+from perdured.core.fencing import SEQ_GAP
 
 from .aside import set_aside
+from .fencing import Fence
 from .orders import HURRY, REPORT, Done, Failed, Order, Report
 from .owner import check_still_ours, claim
 from .pace import Pace
 from .pruning import Remote, prune
-from .pull import Puller, pull_newer
-from .push import Copier, copy_newest
+from .pull import Puller, pull_newer, set_overtaken_aside
+from .push import Copier, Guard, copy_newest
 from .record import RemoteRecord, load_record, save_record
 from .sending import Sender, find_unfinished
-from .sight import make_record, observe_remote
+from .sight import Sight, make_record, observe_remote
 from .store import Store
 from .trouble import Trouble
 
@@ -51,21 +53,54 @@ def perform(order: Order, tell: Tell, pace: Pace | None = None) -> Done | Failed
     pace = pace or Pace(start_clock(), order.limit if order.verb == "push" else None, tell)
     try:
         store = Store(order.url)
-        record = _load(order)
+        record, fence = _load(order), _make_fence(store, order)
+        fence.check()
         claim(store, order, had_it=record.is_owned, now=format_time(start_clock()()) or "")
-        return _push(order, store, pace, tell) if order.verb == "push" else _pull(order, store, pace, tell)
+        act = _push if order.verb == "push" else _pull
+        return act(order, Means(store, pace, tell, fence))
     except Trouble as trouble:
         return Failed(**dict(trouble.as_value))
     except OSError as error:
         return _explain(error, order)
 
 
-def _push(order: Order, store: Store, pace: Pace, tell: Tell) -> Done:
+class NoFence:
+    """Of a host that has joined no others: OWNER alone says whose the remote is."""
+
+    def check(self) -> None:
+        """There is nothing to look at."""
+
+    def seal(self, commit: bytes) -> bytes:
+        return commit
+
+    def sift(self, sight: Sight, _tell: Tell) -> Sight:
+        return sight
+
+
+class Means(NamedTuple):
+    store: Store
+    pace: Pace
+    tell: Tell
+    fence: Fence | NoFence
+
+
+def _make_fence(store: Store, order: Order) -> Fence | NoFence:
+    return Fence(store, order.term) if order.term is not None else NoFence()
+
+
+def _push(order: Order, means: Means) -> Done:
+    store, pace, tell, fence = means
     parts = store.parts
     unfinished = find_unfinished(store)
-    sight = set_aside(store, observe_remote(store), list_set_aside(Path(order.root)), tell)
-    proofs = _load(order).proofs
-    copier = Copier(store, pace, Sender(store, pace, unfinished), partial(check_still_ours, store, order))
+    sight = fence.sift(set_aside(store, observe_remote(store), list_set_aside(Path(order.root)), tell), tell)
+    record = _load(order)
+    proofs = record.proofs
+
+    def check() -> None:
+        check_still_ours(store, order)
+        fence.check()
+
+    copier = Copier(store, pace, Sender(store, pace, unfinished), Guard(check, fence.seal))
     copied = copy_newest(Path(order.root), sight, copier, tell)
     if copied is not None:
         proofs[copied.name] = copied.proof
@@ -73,24 +108,31 @@ def _push(order: Order, store: Store, pace: Pace, tell: Tell) -> Done:
     for upload in unfinished.values():
         assert parts is not None
         parts.abort(upload)
-    record = make_record(order.url, sight, proofs)
+    record = make_record(order.url, sight, proofs, record.first)
     save_record(Path(order.record), record)
     if copied is not None:
         tell(copied.report)
+    fence.check()
     save_record(Path(order.record), prune(store, Remote(sight, record), order.keep, tell))
     return Done(holds_any=sight.holds_any)
 
 
-def _pull(order: Order, store: Store, pace: Pace, tell: Tell) -> Done:
-    sight = observe_remote(store)
+def _pull(order: Order, means: Means) -> Done:
+    store, pace, tell, fence = means
+    root, sight = Path(order.root), fence.sift(observe_remote(store), tell)
     if order.is_fresh:
         sight = set_aside(store, sight, sight.committed, tell)
-    proofs = _load(order).proofs
-    save_record(Path(order.record), make_record(order.url, sight, proofs))
-    taken = pull_newer(Path(order.root), sight, Puller(store, pace), tell)
-    skip_numbers(Path(order.root), sight.highest_seq)
+    record = _load(order)
+    proofs = record.proofs
+    save_record(Path(order.record), make_record(order.url, sight, proofs, record.first))
+    ran_elsewhere = order.term is not None and order.term.first not in (1, record.first)
+    if ran_elsewhere:
+        set_overtaken_aside(root, sight, tell)
+    taken = pull_newer(root, sight, Puller(store, pace), tell)
+    skip_numbers(root, sight.highest_seq + (SEQ_GAP if ran_elsewhere else 0))
     proofs |= {found.sealed.name: found.proof for found in taken}
-    save_record(Path(order.record), make_record(order.url, sight, proofs))
+    first = order.term.first if order.term is not None else record.first
+    save_record(Path(order.record), make_record(order.url, sight, proofs, first))
     return Done(holds_any=sight.holds_any)
 
 

@@ -19,12 +19,17 @@ from .store import Store
 Tell = Callable[[Note], None]
 
 
-def set_aside(store: Store, sight: Sight, names: Collection[CheckpointName], tell: Tell) -> Sight:
+ON_PURPOSE = "as it was on the disk"
+
+
+def set_aside(
+    store: Store, sight: Sight, names: Collection[CheckpointName], tell: Tell, why: str = ON_PURPOSE
+) -> Sight:
     """Those of the names that are committed there. Returns what is there now."""
     found = [name for name in sight.committed if name in names]
     for name in found:
         folder = format_name(name)
         store.put(f"{QUARANTINE}/{folder}/{COMMIT}", store.read(f"{folder}/{COMMIT}"))
         store.delete([f"{folder}/{COMMIT}"])
-        tell(Note(text=f"{store.url}/{folder} is set aside, as it was on the disk; it is kept"))
+        tell(Note(text=f"{store.url}/{folder} is set aside, {why}; it is kept"))
     return observe_remote(store) if found else sight

@@ -16,6 +16,18 @@ from perdured.core.value import Value
 HURRY = b"hurry"
 
 
+class Term(Value):
+    """The lease under which the job is run: see `perdured.core.lease`."""
+
+    url: str
+    """That its hosts have joined."""
+    job: str
+    token: int
+    """0: this host has none, and nothing is sent or fetched."""
+    first: int
+    """With which this host's unbroken row of leases began."""
+
+
 class Order(Value):
     verb: Literal["push", "pull"]
     url: str
@@ -33,6 +45,8 @@ class Order(Value):
     """Also where the remote went on elsewhere since: a person has asked for it here."""
     is_fresh: bool = False
     """Fetch nothing, and set aside what is there."""
+    term: Term | None = None
+    """None where this host has joined no others."""
 
 
 class Moving(Value):

@@ -60,7 +60,7 @@ def _prove(store: Store, remote: Remote, keep: int, tell: Callable[[Note], None]
             tell(Note(text=f"{store.url}/{format_name(found.sealed.name)} is damaged, and is kept: {error}"))
         else:
             proofs[found.sealed.name] = found.proof
-    return Remote(remote.sight, make_record(store.url, remote.sight, proofs))
+    return Remote(remote.sight, make_record(store.url, remote.sight, proofs, remote.record.first))
 
 
 def _read_back(store: Store, found: Found) -> None:

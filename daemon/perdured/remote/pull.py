@@ -14,6 +14,7 @@ from pathlib import Path
 from perdured.contract.checkpoint.layout import CheckpointName, format_name
 from perdured.contract.checkpoint.manifest import FileEntry
 from perdured.contract.checkpoint.receive import CameDamaged, receive_checkpoint
+from perdured.contract.checkpoint.store import quarantine
 from perdured.core.tiers import decide_downloads
 
 from .local import list_local
@@ -39,6 +40,17 @@ def pull_newer(root: Path, sight: Sight, puller: Puller, tell: Tell) -> list[Fou
                 taken.append(found)
                 break
     return taken
+
+
+def set_overtaken_aside(root: Path, sight: Sight, tell: Tell) -> None:
+    """What this host saved, and could not send before the job went on elsewhere. The run did not go on from there."""
+    newest: dict[str, tuple[int, int]] = {}
+    for held in sight.held:
+        newest[held.series] = max(newest.get(held.series, held.place), held.place)
+    for each in list_local(root):
+        if each.held.series in newest and each.held.place > newest[each.held.series]:
+            quarantine(each.path, "the job went on elsewhere from an older checkpoint", counts=False)
+            tell(Note(text=f"{each.path.name} is set aside: the job went on elsewhere from an older checkpoint"))
 
 
 def _take(root: Path, found: Found, above: int, puller: Puller, tell: Tell) -> bool:

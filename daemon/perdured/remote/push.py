@@ -4,7 +4,8 @@
  2. Each payload file that is not there yet, or not right, is sent, and proven (`sending`).
  3. MANIFEST.json, byte for byte.
  4. The name is listed anew: exactly these objects, as they were proven.
- 5. COMMIT, byte for byte, created only if absent, and read back. It alone decides.
+ 5. COMMIT, byte for byte, but for the token of the lease where there is one (`fencing`), created only if absent, and
+    read back. It alone decides.
  6. Only now it is reported, and only after that retention may act.
 
 A kill at any point leaves a name without COMMIT, which nobody takes for a checkpoint. The next run finds in it what is
@@ -87,14 +88,21 @@ def _open(path: Path) -> int:
     return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
-class Copier:
-    """Steps 2 to 5. `check` raises where the remote is not this job's any more."""
+class Guard(NamedTuple):
+    """Of COMMIT: `check` raises where this host may not write it any more, `seal` gives its bytes."""
 
-    def __init__(self, store: Store, pace: Pace, sender: Sender, check: Callable[[], None]) -> None:
+    check: Callable[[], None]
+    seal: Callable[[bytes], bytes]
+
+
+class Copier:
+    """Steps 2 to 5."""
+
+    def __init__(self, store: Store, pace: Pace, sender: Sender, guard: Guard) -> None:
         self._store = store
         self._pace = pace
         self._sender = sender
-        self._check = check
+        self._guard = guard
 
     def copy(self, checkpoint: Opened, there: Mapping[str, Object]) -> Copied:
         """`there`: what an earlier run left under this name."""
@@ -140,11 +148,11 @@ class Copier:
 
     def _commit(self, sealed: Sealed, folder: str) -> None:
         """A COMMIT that nobody can read is nobody's: it came damaged, and is taken away again."""
-        self._check()
-        key = f"{folder}/{COMMIT}"
-        is_ours = self._store.create(key, sealed.commit_bytes)
+        key, commit = f"{folder}/{COMMIT}", self._guard.seal(sealed.commit_bytes)
+        self._guard.check()
+        is_ours = self._store.create(key, commit)
         there = self._store.read(key)
-        if there == sealed.commit_bytes:
+        if there == commit:
             return
         if is_ours or not _is_commit(there):
             self._store.delete([key])

@@ -40,6 +40,8 @@ class RemoteRecord(Value):
     """The remote was made this job's; another's name in OWNER then means that it was taken over."""
     checkpoints: tuple[RemoteCheckpoint, ...] = ()
     """Newest first."""
+    first: int = 0
+    """The row of leases under which the disk was last brought in line; 0: none."""
 
     @property
     def proofs(self) -> dict[CheckpointName, Proof]:

@@ -101,11 +101,10 @@ def observe_remote(store: Store) -> Sight:
     return Sight(tuple(whole), tuple(broken), unmarked, aside)
 
 
-def make_record(url: str, sight: Sight, proofs: Mapping[CheckpointName, Proof]) -> RemoteRecord:
+def make_record(url: str, sight: Sight, proofs: Mapping[CheckpointName, Proof], first: int = 0) -> RemoteRecord:
     """What is there now, with those of the proofs that still hold."""
-    return RemoteRecord(
-        url=url, is_owned=True, checkpoints=tuple(each.describe(proofs.get(each.sealed.name)) for each in sight.whole)
-    )
+    checkpoints = tuple(each.describe(proofs.get(each.sealed.name)) for each in sight.whole)
+    return RemoteRecord(url=url, is_owned=True, checkpoints=checkpoints, first=first)
 
 
 def _say_kind(found: Found) -> tuple[str, bool]:

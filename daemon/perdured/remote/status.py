@@ -13,7 +13,7 @@ from perdured.contract.deadline import Span
 from perdured.core.uploads import Upload
 from perdured.views import CheckpointView, RemoteTroubleView, RemoteView
 
-from .orders import Moving, Order
+from .orders import Moving, Order, Term
 from .record import RemoteCheckpoint, RemoteRecord
 
 
@@ -29,6 +29,7 @@ class Route(NamedTuple):
     limit: int | None
     env: dict[str, str]
     """The job's: the credentials are in it."""
+    term: Term | None = None
 
     def make_order(self, verb: Literal["push", "pull"], **changes: bool) -> Order:
         return Order(
@@ -40,6 +41,7 @@ class Route(NamedTuple):
             record=str(self.record),
             keep=self.keep,
             limit=self.limit,
+            term=self.term,
             **changes,
         )
 

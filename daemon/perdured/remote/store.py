@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 CONCURRENT = 4
 """Parts in flight. Times the size of a part, this is the memory that a copy takes."""
-_RETRY: RetryConfig = {"max_retries": 4, "retry_timeout": timedelta(seconds=60)}
 _ENDPOINTS = {
     "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
     "gs": ("GOOGLE_BASE_URL",),
@@ -44,13 +43,15 @@ class Object(NamedTuple):
 class Store:
     """Keys are relative to the URL. Every error is a `Trouble`."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, patience: timedelta = timedelta(seconds=60)) -> None:
+        """`patience`: how long a request that fails is repeated."""
         self.url = url.rstrip("/")
+        retry: RetryConfig = {"max_retries": 4, "retry_timeout": patience}
         with self._explained():
             if url.startswith("file://"):
                 self._store = from_url(url, mkdir=True)
             else:
-                self._store = from_url(self.url, client_options=_make_client(self.url), retry_config=_RETRY)
+                self._store = from_url(self.url, client_options=_make_client(self.url), retry_config=retry)
 
     def list_objects(self, folder: str | None = None) -> dict[str, Object]:
         with self._explained():

@@ -50,6 +50,8 @@ class RemoteTier:
         self._tell = tell
         self._clock = clock
         self._disks = disks
+        self.on_look: Callable[[], None] | None = None
+        """Called when it was looked what is left to copy."""
         self._known: dict[str, Status] = {}
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
@@ -77,6 +79,11 @@ class RemoteTier:
     def find_upload_span(self, job: str) -> Span | None:
         """What copying a checkpoint up has taken; None as long as none was."""
         return self._known[job].upload_span if job in self._known else None
+
+    def has_copied(self, job: str) -> bool:
+        """Whether nothing of it is left to copy up, as far as was looked."""
+        status = self._known.get(job)
+        return status is None or not (status.is_stale or status.is_busy or status.upload.behind is not None)
 
     def forget(self, job: str) -> None:
         self._known.pop(job, None)
@@ -159,6 +166,8 @@ class RemoteTier:
             behind = next(iter(list_behind((each.held for each in local), remote)), None)
             status.upload = note_behind(status.upload, behind, is_parting=status.is_parting)
         self._settled.set()
+        if self.on_look is not None:
+            self.on_look()
 
     async def _take_turn(self, status: Status) -> None:
         """A task of its own, so that it can be left off while the others go on."""
@@ -209,6 +218,7 @@ class RemoteTier:
         if status is None:
             record = load_record(route.record, route.url) or RemoteRecord()
             status = self._known[route.job] = Status(route, record)
+        status.route = route  # its lease may be another one
         return status
 
     def _take(self, status: Status, report: Report) -> None:

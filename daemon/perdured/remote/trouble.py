@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from perdured.core.tiers import RemoteTrouble
 from perdured.errors import PerdureError
 
-Nature = Literal["passing", "lasting", "foreign"]
+Nature = Literal["passing", "lasting", "foreign", "unleased"]
 
 
 class Trouble(PerdureError):

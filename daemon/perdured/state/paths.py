@@ -57,6 +57,16 @@ class StateDir(NamedTuple):
         return self.root / "windows.json"
 
     @property
+    def host(self) -> Path:
+        """Who this host is to others that joined the same bucket."""
+        return self.root / "host.json"
+
+    @property
+    def joined(self) -> Path:
+        """Which place in a bucket it has joined."""
+        return self.root / "joined.json"
+
+    @property
     def gpus(self) -> Path:
         """Which GPUs are in quarantine."""
         return self.root / "gpus.json"

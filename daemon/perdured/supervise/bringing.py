@@ -39,6 +39,7 @@ def find_route(job: Job, state: StateDir) -> Route | None:
         keep=checkpoint.remote_keep or checkpoint.keep,
         limit=checkpoint.remote_limit,
         env=job.submission.env,
+        term=job.tenure.make_term() if job.tenure is not None else None,
     )
 
 

@@ -108,7 +108,12 @@ class Effects:
                 job.refused = prepared.result
                 return
             await self._give_back(job, prepared.result)
-            await self._start(job, launch, self._order(job, launch, prepared.result))
+            order = self._order(job, launch, prepared.result)
+            if job.tenure is not None and order.leash is None:  # to fetch may have taken longer than the lease
+                why = job.unleased or "its lease has just run out"
+                job.refused = Refused(why=why, permanent=False, cause=Cause.REMOTE)
+                return
+            await self._start(job, launch, order)
         except DirectoryInUse as error:
             job.refused = Refused(why=error.why, permanent=False, cause=Cause.IN_USE)
         except NoUnit as error:
@@ -169,6 +174,7 @@ class Effects:
             checkpoint_dir=str(job.submission.checkpoint_dir),
             in_unit=self._keepers == "units",
             memory=job.submission.spec.resources.memory,
+            leash=job.tenure.make_leash(stop.grace) if job.tenure is not None else None,
         )
 
     async def _look(self, job: Job, look: Look) -> None:

@@ -16,6 +16,8 @@ from perdured.processes import NOTHING, Belongings, KeeperLink, KeeperStatus
 from perdured.state.paths import StateDir
 from perdured.state.submission import Submission
 
+from .tenure import Tenure
+
 
 @dataclass
 class Kept:
@@ -65,6 +67,8 @@ class Job:
     """The keeper was asked for its status: the next one is a reason to look again."""
     has_looked: bool = False
     """At the remote, since the job rested last."""
+    tenure: Tenure | None = None
+    """How this host stands to its lease; None where nobody else could run it."""
     newest: CheckpointSeen | None = None
     is_newest_stale: bool = True
     root: str | None = None
@@ -96,6 +100,11 @@ class Job:
     def is_asked_by_hand(self) -> bool:
         """The newest attempt is the first since a person submitted the job, or asked for it again."""
         return self.number is not None and self.record.judged_after == self.number - 1
+
+    @property
+    def unleased(self) -> str | None:
+        """Why it may not run on this host now: another may run it."""
+        return self.tenure.find_obstacle() if self.tenure is not None else None
 
     def attempt_dir(self, state: StateDir) -> Path:
         return state.attempt(self.id, self.number or 1)

@@ -16,6 +16,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from perdured.clock import Clock
 from perdured.core.actions import Launch
@@ -47,6 +48,7 @@ from .observe import observe, observe_newest_checkpoint
 from .queue import Queue
 from .scrubber import Scrubber
 from .standbys import Standbys
+from .tenure import Tenure
 from .vitals import examine
 
 RECHECK = 1.0
@@ -60,6 +62,16 @@ RECONCILE = 30.0
 """Seconds: the safety net under the wake-ups. Nothing on the fast path waits for it."""
 
 _log = logging.getLogger("perdured")
+
+
+class Fellowship(Protocol):
+    """The hosts that this one has joined."""
+
+    def make_tenure(self, job: Job) -> Tenure | None:
+        """None for a job that no other host could go on with."""
+
+    def wake(self) -> None:
+        """What a job is about has changed."""
 
 
 class Loop:
@@ -94,6 +106,8 @@ class Loop:
         self._surveyor = Surveyor()
         self.foresight = Foresight(state, clock, self._wake_all)
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self.fleet: Fellowship | None = None
+        """None where this host has joined no others."""
 
     def begin_to_scrub(self) -> None:
         """From now on checkpoints are verified in the background."""
@@ -107,6 +121,8 @@ class Loop:
     def keep(self, job: Job) -> None:
         """It is known, and tended once somebody wishes something of it, or `look_back` has come to it."""
         self.jobs[job.id] = job
+        if self.fleet is not None:
+            job.tenure = self.fleet.make_tenure(job)
         self.queue.note(job)
 
     def look_back(self, jobs: Sequence[Job], agree: Callable[[Job], None]) -> None:
@@ -144,6 +160,7 @@ class Loop:
         seen = observe(job, self._state)
         answer = self.foresight.find_answer(job, self.remote.find_upload_span(job.id))
         told = {"answer": answer, "fence": self.foresight.find_fence(), "turn": self.queue.find_turn(job.id)}
+        told["unleased"] = job.unleased
         return seen.model_copy(update=told)
 
     def _wake_all(self) -> None:
@@ -233,7 +250,9 @@ class Loop:
         self.queue.note(job)
         job.has_looked &= not record.is_resting
         if has_moved:
-            self._look_at_remote(job)
+            self.look_at_remote(job)
+            if self.fleet is not None:
+                self.fleet.wake()
 
     def _save_rest(self, job: Job, record: JobRecord) -> None:
         """For a lost registry. The registry says so already; if this fails, the next start of the daemon mends it."""
@@ -271,7 +290,14 @@ class Loop:
             return False
         except OSError:
             return False
+        self.tell_leash(job)
         return True
+
+    def tell_leash(self, job: Job) -> None:
+        """Until when its attempt may run: then its keeper ends it, whether there is a daemon or not."""
+        leash = job.tenure.make_leash(job.submission.spec.stop.grace) if job.tenure is not None else None
+        if leash is not None and job.link is not None:
+            job.link.hold_until(leash)
 
     def _take_status(self, job: Job, status: KeeperStatus) -> None:
         """Keeps the keeper's word, and looks again only when it could change a decision; a step alone does not."""
@@ -297,7 +323,7 @@ class Loop:
         before = job.newest
         try:
             job.root, job.newest = await self._read_checkpoints(job, attempt)
-            self._look_at_remote(job)
+            self.look_at_remote(job)
         except DiskSilent as error:
             _log.warning("job %s: %s Its attempt goes on; looking again", job.id, error.what)
             job.is_newest_stale = True
@@ -314,9 +340,11 @@ class Loop:
         look = partial(_find_newest, root, suspects)
         return await self._disks.touch(root, look, SILENT if job.link is not None else None)
 
-    def _look_at_remote(self, job: Job) -> None:
+    def look_at_remote(self, job: Job) -> None:
         """What the disk has is copied up, once an attempt has run: before that, the remote may be ahead."""
         route = find_route(job, self._state)
+        if route is not None and route.term is not None and route.term.token == 0:
+            return  # nothing may be copied without a lease
         if route is not None and any(attempt.pid is not None for attempt in job.record.attempts):
             is_told_to = job.record.wish in ("stop", "park", "remove") or job.record.phase.kind == "parked_in_place"
             is_parting = job.record.is_resting or is_told_to

@@ -80,6 +80,10 @@ class Queue:
         """Bytes of what there is to be had that no job with a place has asked for."""
         return self.machine.capacity.memory - sum(demand.asks.memory for demand in self.list_holders())
 
+    def has_waiting(self) -> bool:
+        """Whether a job could start, if only there were room."""
+        return any(demand.standing == "ready" and not demand.unmet for demand in self._demands.values())
+
     def list_groups(self) -> set[str]:
         return {demand.group for demand in self._demands.values() if demand.group is not None} | self.machine.paused
 

@@ -23,6 +23,7 @@ from perdured.core.record import JobRecord, Wish
 from perdured.core.spec import list_unserved
 from perdured.disks import Disks
 from perdured.errors import WrongState
+from perdured.fleet.posting import Posting
 from perdured.processes import KeeperLink, Keepers
 from perdured.queue_view import describe_queue
 from perdured.remote.record import RemoteRecord
@@ -32,17 +33,30 @@ from perdured.state.paths import StateDir
 from perdured.state.registry import Registry, StoredEvent
 from perdured.state.submission import Submission, parse_elements, parse_submission
 from perdured.state.verified import load_verified
-from perdured.views import CheckpointView, JobView, KeeperView, Place, SavingView, SubmittedView, describe_job, log_of
+from perdured.views import (
+    CheckpointView,
+    FleetView,
+    JobView,
+    KeeperView,
+    Place,
+    SavingView,
+    SubmittedView,
+    describe_job,
+    log_of,
+)
 
 from . import refusals
 from .bringing import find_route
 from .desk import Desk
 from .effects import make_job_id
+from .fleet import Fleet
 from .ground import Survey, survey_ground
 from .job import Job
 from .loop import Loop
+from .newcomer import Newcomer
 from .observe import describe_checkpoints
 from .references import find_job
+from .tenure import Joined
 
 _log = logging.getLogger("perdured")
 
@@ -75,6 +89,8 @@ class Service:
         self._disks = Disks()
         self._loop = Loop(state, registry, clock, self._disks, machine, keepers)
         self.desk = Desk(state, self._loop.queue, self._loop.gpus)
+        self.fleet: Fleet | None = None
+        """None where this host has joined no others."""
 
     async def start(self, *, resume_parked: bool = True) -> None:
         """Takes up every job that the registry knows. What was parked goes on: there is a daemon again."""
@@ -93,6 +109,12 @@ class Service:
                 self._agree(job)
         self._loop.look_back(past[::-1], self._agree)
         self._loop.begin_to_scrub()
+
+    def join(self, joined: Joined) -> Fleet:
+        """With the other hosts that have joined. To be called before the start."""
+        self.fleet = self._loop.fleet = Fleet(joined, self._loop, Newcomer(self._examine_newcomer, self._take_over))
+        self._loop.remote.on_look = self.fleet.note_copying
+        return self.fleet
 
     async def close(self) -> None:
         """Leaves the jobs to their keepers."""
@@ -134,13 +156,29 @@ class Service:
         submission = replace(submission, spec=submission.spec.model_copy(update={"after": after}))
         return submission, await self._survey(submission)
 
+    async def _examine_newcomer(self, submission: Submission) -> None:
+        """Raises PerdureError for what could not run here, or would only wait."""
+        self._refuse(*await self._examine(submission))
+        if self._loop.foresight.find_fence() is not None or self._loop.queue.has_waiting():
+            raise WrongState("It is not taken over now.", "This machine goes, or other jobs wait here.", "Wait.")
+
+    async def _take_over(self, submission: Submission, posting: Posting, event: Event) -> None:
+        """A job of another host, under its own id."""
+        submission, survey = await self._examine(submission)
+        self._refuse(submission, survey)
+        self._accept(submission, survey, posting.id, submitted_at=posting.submitted_at)
+        self._loop.journal.tell(self._loop.jobs[posting.id], [event])
+
     def _refuse(self, submission: Submission, survey: Survey) -> None:
         refusals.refuse_shared_checkpoints(submission, survey, self._loop.jobs.values())
         refusals.refuse_unfit_ground(survey)
         refusals.refuse_leaving_predecessor(submission, self._loop.jobs)
 
-    def _accept(self, submission: Submission, survey: Survey, id: str | None) -> SubmittedView:
-        record = JobRecord(id=id or make_job_id(), name=submission.spec.job_name, submitted_at=self._clock())
+    def _accept(
+        self, submission: Submission, survey: Survey, id: str | None, submitted_at: float | None = None
+    ) -> SubmittedView:
+        at = self._clock() if submitted_at is None else submitted_at
+        record = JobRecord(id=id or make_job_id(), name=submission.spec.job_name, submitted_at=at)
         events = [Event(kind="submitted", text="submitted")]
         events += [Event(kind="note", text=text) for text in list_unserved(submission.spec)]
         self._save_submission(submission, record, events)
@@ -161,6 +199,12 @@ class Service:
         since = self._clock() - seconds
         jobs = (job for job in self._loop.jobs.values() if not job.record.is_resting or _ended_after(job, since))
         return [self._describe(job) for job in jobs]
+
+    def describe_fleet(self) -> FleetView:
+        if self.fleet is None:
+            why = "It runs without --join, and without `join` in its config."
+            raise WrongState("This daemon has joined no other hosts.", why, "perdured --join s3://bucket/fleet")
+        return self.fleet.describe()
 
     def show(self, ref: str) -> JobView:
         return self._describe(self._find(ref))
@@ -198,6 +242,8 @@ class Service:
     def take_notices(self, standing: Sequence[Notice]) -> None:
         """Every notice that stands now; one that is not among them any more was withdrawn."""
         self._loop.foresight.take(standing)
+        if self.fleet is not None:
+            self.fleet.wake()
 
     def is_safe(self) -> bool:
         """Whether every job has saved what it could: the machine may go."""
@@ -316,6 +362,7 @@ class Service:
             log=log,
             queue=describe_queue(job.submission.spec, job.record, seen.turn),
             keeper=KeeperView(**job.link.holder._asdict()) if job.link is not None else None,
+            lease=job.tenure.describe() if job.tenure is not None else None,
             remote=self._loop.remote.describe(route, job.newest.step if job.newest else None) if route else None,
         )
         return describe_job(job.record, seen, place, self._clock())

@@ -38,6 +38,8 @@ STOP_FOR_HANG = "hang"
 """The reason of a stop that the daemon asks for when an attempt makes no step any more."""
 STOP_FOR_LOSS = "non_finite"
 """The same, where its loss is not finite any more."""
+STOP_FOR_LEASE = "lease"
+"""The same, where the lease of its job ran out (`perdured.core.lease`)."""
 STACKS_TITLE = "what its processes are doing:"
 """Ends the line in the output below which the stacks of an attempt that hangs are written."""
 SHOWN_LINES = 12
@@ -103,6 +105,7 @@ def _cause_of_stop(reason: str) -> Cause:
     causes = {
         "preempted": Cause.PREEMPTED,
         ASIDE: Cause.PREEMPTED,
+        STOP_FOR_LEASE: Cause.PREEMPTED,
         STOP_FOR_HANG: Cause.HANG,
         STOP_FOR_LOSS: Cause.NON_FINITE,
     }
