@@ -424,7 +424,9 @@ def test_a_stop_is_repeated_until_the_keeper_has_accepted_it() -> None:
     assert again.actions == (Stop(attempt=1, reason="stop", grace=120.0),)
     assert again.wake_at == NOW + RECHECK
     accepted = see(record, held(stop_reason="stop"))
-    assert (accepted.actions, accepted.wake_at) == ((), None)
+    assert accepted.actions == ()
+    assert accepted.wake_at is not None, "it is looked for where it does not end"
+    assert accepted.wake_at > NOW + 120.0 - RECHECK
 
 
 def test_an_orphan_that_does_not_end_within_the_grace_is_killed() -> None:
@@ -642,6 +644,21 @@ def test_a_clock_that_was_set_back_stretches_no_wait_beyond_the_longest() -> Non
     assert first.wake_at == yesterday + longest
     assert see(first.record, now=yesterday + longest - 1).wake_at == yesterday + longest
     assert see(first.record, now=yesterday + longest).record.phase.kind == "starting"
+
+
+@pytest.mark.parametrize("wish", ["run", "stop"])
+def test_a_killed_leader_that_sleeps_in_the_kernel_is_named_once_and_looked_for_again(wish: Wish) -> None:
+    """Its keeper can tell of no end; so it is looked for from the deadline on."""
+    stuck = "process 77 (python) is in uninterruptible sleep (nfs_wait)"
+    record = make_record(Saving(attempt=1, why="stop", asked_at=NOW - 1), wish=wish)
+    stopping = held().model_copy(update={"stop_reason": "stop"})
+    assert see(record, stopping).wake_at == NOW - 1 + SPEC.stop.grace + RECHECK
+    late = NOW + SPEC.stop.grace
+    first = see(record, stopping.model_copy(update={"stuck": stuck}), now=late)
+    assert stuck in first.record.reason
+    assert [event.kind for event in first.events] == ["note"]
+    assert (first.actions, first.wake_at, first.record.phase.kind) == ((), late + RECHECK, "saving")
+    assert not see(first.record, stopping.model_copy(update={"stuck": stuck}), now=late).events
 
 
 def test_what_not_even_sigkill_ends_is_named_once_and_looked_at_now_and_then() -> None:

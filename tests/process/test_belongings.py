@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from perdured.keeper.identity import ProcessSeen
-from perdured.processes import belongings, stuck
+from perdured.processes import belongings
 from perdured.processes.belongings import (
     Belongings,
     Surveyor,
@@ -133,21 +132,6 @@ def test_who_lives_under_an_old_pid_is_a_stranger(monkeypatch: pytest.MonkeyPatc
 def test_without_a_driver_nothing_is_known_and_nothing_is_in_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
     assert find_gpu_memory({DEAD}) is None
-
-
-# Stuck ----------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("state", "is_named"), [("D", True), ("S", False), ("T", False)])
-def test_what_is_stuck_in_the_kernel_is_named(state: str, is_named: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = ProcessSeen(state, 7, 1)
-    monkeypatch.setattr(stuck, "observe_process", lambda _: seen)
-    monkeypatch.setattr(stuck, "list_processes", lambda: [(os.getpid(), seen), (1, ProcessSeen("D", 8, 1))])
-    said = stuck.find_stuck(7)
-    assert (said is not None) == is_named
-    if is_named:
-        assert (said or "").startswith(f"process {os.getpid()} (")
-        assert "uninterruptible sleep" in (said or "")
 
 
 def test_one_look_at_all_processes_serves_every_job_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:

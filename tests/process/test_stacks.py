@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 from perdured.keeper import cgroup
 from perdured.keeper.records import OUTPUT_LOG
-from perdured.processes import Teller, dump_stacks, is_paused, sample_shape, start_keeper
+from perdured.processes import Teller, dump_stacks, is_paused, sample_shape, spy, start_keeper
 from support.processes import get_run, make_order, make_script, run, wait_for_output, wait_until
 
 TELLING = (
@@ -25,6 +26,11 @@ TELLING = (
 )
 
 
+@pytest.fixture
+def no_spy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spy, "find_spy", lambda: None)
+
+
 def start_telling(directory: Path) -> Teller:
     script = make_script(directory, *TELLING)
     order = make_order(directory, *script.argv, LOG=str(directory / "stacks.log"))
@@ -33,7 +39,7 @@ def start_telling(directory: Path) -> Teller:
     return Teller(get_run(directory).leader.pid, number)
 
 
-def test_a_process_that_tells_its_stacks_is_asked_for_them(directory: Path) -> None:
+def test_a_process_that_tells_its_stacks_is_asked_for_them(directory: Path, no_spy: None) -> None:
     teller = start_telling(directory)
     dump_stacks(directory, "no step for 9 s; what its processes are doing:", teller)
     log = (directory / OUTPUT_LOG).read_text()
@@ -81,15 +87,46 @@ def test_a_stranger_is_never_signalled(directory: Path) -> None:
 def test_py_spy_is_preferred_where_it_is_installed_and_works(
     directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, works: bool
 ) -> None:
-    spy = tmp_path / "py-spy"
-    spy.write_text(f"#!/bin/sh\necho seen by a spy: $*\nexit {int(not works)}\n")
-    spy.chmod(0o755)
+    _write_spy(tmp_path, f"echo seen by a spy: $*\nexit {int(not works)}\n")
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     teller = start_telling(directory)
     dump_stacks(directory, "title", teller)
     log = (directory / OUTPUT_LOG).read_text()
-    assert (f"seen by a spy: dump --native --pid {teller.pid}" in log) == works
+    assert (f"seen by a spy: dump --pid {teller.pid} --native" in log) == works
     assert ("in wait_for_a_message" in log) == (not works)
+
+
+def _write_spy(folder: Path, script: str) -> None:
+    program = folder / "py-spy"
+    program.write_text(f"#!/bin/sh\n{script}")
+    program.chmod(0o755)
+
+
+def test_a_spy_that_may_not_trace_looks_without(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a sandbox that forbids ptrace."""
+    _write_spy(tmp_path, "case $* in *--nonblocking) echo seen by a spy: $*;; *) exit 1;; esac\n")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    teller = start_telling(directory)
+    dump_stacks(directory, "title", teller)
+    assert f"seen by a spy: dump --pid {teller.pid} --nonblocking" in (directory / OUTPUT_LOG).read_text()
+
+
+@pytest.mark.skipif(spy.find_spy() is None, reason="no py-spy")
+def test_the_real_py_spy_sees_python_and_the_c_code_beneath(directory: Path) -> None:
+    """Of a process that tells nothing by itself. Whether it may look is this machine's business."""
+    run(start_keeper(make_script(directory, "def wait_in_c(): time.sleep(1000)", "say('up'); wait_in_c()")))
+    wait_for_output(directory)
+    leader = get_run(directory).leader.pid
+    command = [str(spy.find_spy()), "dump", "--native", "--pid", str(leader)]
+    may_look = subprocess.run(command, capture_output=True, check=False)
+    if may_look.returncode != 0:
+        pytest.skip(f"py-spy may not look here: {may_look.stderr.decode()[-200:]}")
+    dump_stacks(directory, "title", None)
+    log = (directory / OUTPUT_LOG).read_text()
+    assert re.search(r"wait_in_c \(.*\)", log)
+    assert re.search(r"(libc|libpython|python)[^ ]*\)", log), "a frame that is not Python's"
 
 
 def test_a_stopped_process_is_paused_wherever_it_is_in_the_tree(directory: Path) -> None:

@@ -4,6 +4,8 @@ every job goes on, in a unit of its own and out of the daemon's sandbox."""
 from __future__ import annotations
 
 import json
+import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -83,6 +85,29 @@ def test_the_service_is_installed_and_its_jobs_live_through_all_that_may_happen_
     machine.run(PERDURE, "service", "uninstall")
     assert running.property("LoadState") == "not-found"
     assert running.is_alive(job)
+
+
+HEALTH = '[checkpoint]\ndir = "other"\n[health]\noutput_after = "2s"\n[stop]\ngrace = "1s"\n'
+HANGS = "import time\nprint('up', flush=True)\ndef stuck(): time.sleep(1000)\nstuck()"
+
+
+@pytest.mark.skipif(not (BIN / "py-spy").exists(), reason="no py-spy")
+def test_the_stacks_of_a_job_that_hangs_are_seen_from_outside_the_sandbox(running: OnMachine) -> None:
+    """The daemon may not trace; a unit beside it may. Of a program that uses nothing of Perdure, C code included."""
+    machine = running.machine
+    daemon = running.property("MainPID")
+    assert _read_status(machine, int(daemon), "Seccomp") == "2"
+    spec = f'name = "hangs"\ncommand = [{json.dumps(sys.executable)}, "-c", {json.dumps(HANGS)}]\n'
+    machine.find(f"{STATE}/hangs.toml").write_text(spec + HEALTH)
+    running.perdure("submit", f"{STATE}/hangs.toml")
+
+    def find() -> str:
+        logs = [log.read_text() for log in machine.find(STATE).glob("jobs/*/attempts/1/output.log")]
+        return next((log for log in logs if "up\n" in log and "stuck (" in log), "")
+
+    log = wait_for(find, "its stacks", 60)
+    assert re.search(r"stuck \(<string>:3\)", log)
+    assert re.search(r"(libc|libpython|python)[^ ]*\)", log), "a frame that is not Python's"
 
 
 def _read_status(machine: Machine, pid: int, field: str) -> str:

@@ -18,6 +18,9 @@ _MIB = {"ext4": 64, "xfs": 320}
 _OPTIONS = {"ext4": "loop", "xfs": "loop,nouuid"}
 
 
+CAN_FREEZE = os.geteuid() == 0 and shutil.which("fsfreeze") is not None
+
+
 class NoDisk(Exception):
     """Why this machine cannot make one."""
 
@@ -69,6 +72,26 @@ def loop_disk(kind: str, scratch: Path) -> Iterator[LoopDisk]:
         yield disk
     finally:
         disk.switch_off()
+
+
+@contextlib.contextmanager
+def frozen(mount: Path) -> Iterator[None]:
+    """Whoever writes to it sleeps in the kernel until it is thawed, whatever is sent to it."""
+    _run("fsfreeze", "--freeze", str(mount))
+    try:
+        yield
+    finally:
+        _run("fsfreeze", "--unfreeze", str(mount))
+
+
+def sleeps_in_the_kernel(pid: int) -> bool:
+    return "State:\tD" in Path(f"/proc/{pid}/status").read_text()
+
+
+def count_cpu(pid: int) -> float:
+    """Seconds that it has computed."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextlib.contextmanager

@@ -87,7 +87,7 @@ class Held(Value):
     has_ended: bool = False
     """Its leader has; its keeper waits for what is left."""
     stuck: str | None = None
-    """What of that not even SIGKILL ends, in words."""
+    """What of it not even SIGKILL ends, in words."""
     trouble: Trouble | None = None
     """What `decide` found to be wrong with it, from its vital signs."""
     can_park: bool = False

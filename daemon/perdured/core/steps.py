@@ -175,9 +175,24 @@ def then_watch(c: Context) -> Decision:
         return _watch_signs(c, _keep_running(c))
     reason = say_saving(seen.stop_reason, _grace_of(c, seen.stop_reason))
     if isinstance(phase, Saving):
-        return Decision(c.record.but(reason=reason))
-    record = c.record.but(phase=Saving(attempt=c.attempt, why=seen.stop_reason, asked_at=c.now), reason=reason)
-    return Decision(record, (), (tell(record, "saving"),))
+        return _wait_for_the_end(c, seen, c.record.but(reason=reason), phase)
+    phase = Saving(attempt=c.attempt, why=seen.stop_reason, asked_at=c.now)
+    record = c.record.but(phase=phase, reason=reason)
+    return Decision(record, (), (tell(record, "saving"),), _find_kill(c, phase) + RECHECK)
+
+
+def _wait_for_the_end(c: Context, seen: Held, record: JobRecord, phase: Saving) -> Decision:
+    """The keeper kills at the deadline, and tells of the end. One that does not come then is looked for."""
+    wake_at = max(_find_kill(c, phase), c.now) + RECHECK
+    if seen.stuck is None:
+        return Decision(record, (), (), wake_at)
+    reason = f"attempt {c.attempt} was killed, but {seen.stuck}: it ends when it wakes"
+    events = (Event(kind="note", text=reason, attempt=c.attempt),) if c.record.reason != reason else ()
+    return Decision(record.but(reason=reason), (), events, wake_at)
+
+
+def _find_kill(c: Context, phase: Saving) -> float:
+    return phase.asked_at + _grace_of(c, phase.why)
 
 
 def _keep_running(c: Context) -> JobRecord:
@@ -301,7 +316,7 @@ def then_ask_again_to_stop(c: Context) -> Decision:
     asked_at = min(phase.asked_at, c.now)
     record = c.record.but(phase=phase.model_copy(update={"asked_at": asked_at}), reason=say_saving(phase.why, grace))
     if isinstance(seen, Held) and seen.stop_reason is not None:
-        return Decision(record)
+        return _wait_for_the_end(c, seen, record, phase)
     if isinstance(seen, Orphaned) and c.now > asked_at + grace:
         return Decision(record, (Clean(attempt=c.attempt),), (), c.now + RECHECK)
     return Decision(record, (_stop(c, phase.why),), (), c.now + RECHECK)

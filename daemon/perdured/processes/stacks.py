@@ -1,22 +1,19 @@
 """What the processes of an attempt are doing: whether one is paused, where the main thread is, and, before a hang is
 ended, the stacks of all.
 
-Python's stacks come from py-spy where it is installed, which reads them from outside and sees C frames, too; else from
-the process itself, by the signal for which `perdure.stacks` has registered faulthandler. That signal would end a
-process which does not catch it, so it goes only to one that does by the kernel's word (SigCgt) and that carries the
-attempt's nonce. What a thread does in the kernel is in /proc, the whole of it for root.
+Python's stacks come from py-spy where it is installed (`spy.py`), which reads them from outside and sees C frames,
+too; else from the process itself, by the signal for which `perdure.stacks` has registered faulthandler. That signal
+would end a process which does not catch it, so it goes only to one that does by the kernel's word (SigCgt) and that
+carries the attempt's nonce. What a thread does in the kernel is in /proc, the whole of it for root.
 
-Known limits. A process that is stuck in the kernel answers neither; its line in /proc does. py-spy needs the right to
-trace. Of a program in another language there is only what /proc tells.
+Known limits. A process that is stuck in the kernel answers neither; its line in /proc does. Of a program in another
+language there is only what /proc tells.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,14 +26,13 @@ from perdured.keeper import cgroup, records
 from perdured.keeper.identity import ProcessSeen
 
 from .belongings import list_processes
+from .spy import CEILING, ask_spy
 
 MOST_PROCESSES = 32
 _MOST_THREADS = 16
 _MOST_LOG = 1 << 20
 """Bytes of the file of stacks; beyond, it begins anew."""
 _ANSWER_CEILING = 0.3
-_SPY_CEILING = 10.0
-"""Seconds, of each process; all of them together get three times as long."""
 
 
 class Teller(NamedTuple):
@@ -73,11 +69,13 @@ def dump_stacks(directory: Path, title: str, teller: Teller | None) -> None:
     run = records.load_run(directory)
     if run is None:
         return
-    until = read_uptime() + 3 * _SPY_CEILING
+    is_unit, until = records.load_want(directory).unit is not None, read_uptime() + 3 * CEILING
     with (directory / records.OUTPUT_LOG).open("ab") as output:
         output.write(f"\nperdure: {title}\n".encode())
         for pid, process in list(observe_tree(run.leader.pid).items())[:MOST_PROCESSES]:
-            lines = [_describe(pid, process), *_python_stacks(directory, pid, teller, until), *_kernel_stacks(pid)]
+            spied = ask_spy(pid, by_unit=is_unit, until=until)
+            python = spied or (_ask(directory, pid, teller.signal) if teller is not None else "")
+            lines = [_describe(pid, process), *_indent(python), *_kernel_stacks(pid)]
             output.write("".join(f"{line}\n" for line in lines).encode("utf-8", "replace"))
             output.flush()
 
@@ -88,10 +86,7 @@ def _describe(pid: int, process: ProcessSeen) -> str:
     return f"process {pid} (state {process.state}{stuck}): {command}"
 
 
-def _python_stacks(directory: Path, pid: int, teller: Teller | None, until: float) -> list[str]:
-    text = _ask_spy(pid) if read_uptime() < until else ""
-    if not text and teller is not None:
-        text = _ask(directory, pid, teller.signal)
+def _indent(text: str) -> list[str]:
     return [f"  {line}" for line in text.splitlines() if line.strip()]
 
 
@@ -110,24 +105,6 @@ def _list_threads(pid: int) -> list[int]:
         return [int(name) for name in os.listdir(f"/proc/{pid}/task")]
     except OSError:
         return []
-
-
-# From outside ---------------------------------------------------------------------------------------------------------
-
-
-def _ask_spy(pid: int) -> str:
-    spy = shutil.which("py-spy") or shutil.which("py-spy", path=str(Path(sys.executable).parent))
-    if spy is None:
-        return ""
-    for options in (("--native",), ()):
-        try:
-            command = [spy, "dump", *options, "--pid", str(pid)]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=_SPY_CEILING, check=False)
-        except (OSError, subprocess.TimeoutExpired):
-            continue
-        if done.returncode == 0:
-            return done.stdout
-    return ""
 
 
 # By itself ------------------------------------------------------------------------------------------------------------

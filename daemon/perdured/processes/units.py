@@ -111,7 +111,7 @@ def _start(unit: Unit, execution: Execution) -> socket.socket:
 def _ask(unit: Unit, properties: Properties) -> None:
     path = find_manager_socket(os.environ.get("XDG_RUNTIME_DIR"), os.getuid())
     try:
-        call_manager(path, _make_call(unit, properties))
+        call_manager(path, make_start(unit.name, properties))
     except Unanswered as error:
         raise NoUnit(_say(unit), f"{error}.", _say_how_to_get_one()) from error
     except CallRefused as error:
@@ -130,7 +130,8 @@ def _say_how_to_get_one() -> str:
     return f"Let its service manager run without a login: loginctl enable-linger {name}"
 
 
-def _make_call(unit: Unit, properties: Properties) -> Message:
+def make_start(name: str, properties: Properties) -> Message:
+    """The call that starts a transient unit."""
     from jeepney import DBusAddress, new_method_call
 
     manager = DBusAddress(
@@ -139,7 +140,7 @@ def _make_call(unit: Unit, properties: Properties) -> Message:
         interface="org.freedesktop.systemd1.Manager",
     )
     nothing_else: list[object] = []
-    body = (unit.name, "fail", properties, nothing_else)
+    body = (name, "fail", properties, nothing_else)
     return new_method_call(manager, "StartTransientUnit", "ssa(sv)a(sa(sv))", body)
 
 

@@ -75,7 +75,7 @@ def _observe_attempt(job: Job, state: StateDir) -> AttemptSeen:
             saving=status.saving,
             stop_reason=status.stop_reason,
             has_ended=status.exit is not None,
-            stuck=_find_stuck(job, state) if status.exit is not None else None,
+            stuck=_find_stuck(job, state) if status.exit is not None or status.stop_reason is not None else None,
             can_park=status.can_park,
             is_asked_to_park=status.is_asked_to_park,
             stand=status.parked,
