@@ -31,6 +31,11 @@ class Route(NamedTuple):
     """The job's: the credentials are in it."""
     term: Term | None = None
 
+    @property
+    def times(self) -> Path:
+        """Where it is kept what its uploads took."""
+        return self.record.with_name("uploads.json")
+
     def make_order(self, verb: Literal["push", "pull"], **changes: bool) -> Order:
         return Order(
             verb=verb,

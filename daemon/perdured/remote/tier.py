@@ -33,13 +33,12 @@ from .orders import Done, Failed, Moved, Moving, Note, Report
 from .record import RemoteRecord, load_record
 from .running import Run
 from .status import Route, Status, describe_status
+from .times import REMEMBERED, load_times, save_times
 
 Tell = Callable[[str, Iterable[Event]], None]
 _AFTER_ERROR = 5.0
 SILENT = 10.0
 """Seconds that the disk of one job may hold up the copies of the others. It is looked at again with its next word."""
-REMEMBERED = 8
-"""Uploads of one job, by which the next are judged."""
 _log = logging.getLogger("perdured")
 
 
@@ -217,7 +216,8 @@ class RemoteTier:
         status = self._known.get(route.job)
         if status is None:
             record = load_record(route.record, route.url) or RemoteRecord()
-            status = self._known[route.job] = Status(route, record)
+            took = load_times(route.times, route.url)
+            status = self._known[route.job] = Status(route, record, took=took)
         status.route = route  # its lease may be another one
         return status
 
@@ -245,6 +245,7 @@ class RemoteTier:
 def _note_upload(status: Status, now: float) -> None:
     status.took = (*status.took, now - status.moving_since)[-REMEMBERED:]
     status.moving_since = now
+    save_times(status.route.times, status.route.url, status.took)
 
 
 def _as_trouble(failed: Failed) -> RemoteTrouble:
