@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from perdured.core.notices.flapping import SETTLES_AFTER
 from perdured.core.notices.notice import STALE, Notice
 from perdured.core.notices.status import SourceStatus
 from perdured.notices.board import Board, load_notices
@@ -125,3 +126,26 @@ def test_it_describes_sources_and_notices(tmp_path: Path) -> None:
     assert view["deadline"] == "1970-01-01T00:18:40.000Z"
     assert view["sources"] == [{"source": "aws", "state": "works", "why": "everything"}]
     assert [(notice["id"], notice["stands"]) for notice in view["notices"]] == [("aws-2", False), ("aws-1", True)]
+
+
+def test_a_source_that_has_taken_back_much_is_believed_when_it_stays_with_it(tmp_path: Path) -> None:
+    """Three changes of its mind are handed on, the fifth notice only after a while."""
+    room = Room(tmp_path / "n.json")
+    later = make_notice(deadline=5000.0)
+
+    async def inside() -> None:
+        room.board.begin((), room.listen)
+        for _ in range(4):
+            room.board.tell(see(later))
+            room.board.tell(see())
+        told = len(room.told)
+        room.board.tell(see(later))
+        assert len(room.told) == told, "it is recorded, and not acted on"
+        assert load_notices(room.path)[0].withdrawn_at is None
+        room.clock.now += SETTLES_AFTER
+        room.board.tell(see(later))
+        room.board.tell(see(later.model_copy(update={"why": "it says so again"})))
+        assert room.told[-1] == ("aws-1",)
+        room.board.close()
+
+    asyncio.run(inside())

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from perdured.contract.durable import write_file
+from perdured.core.notices.flapping import find_flapping, find_settled, list_settled
 from perdured.core.notices.merging import merge_notices, say_outlook
 from perdured.core.notices.notice import Notice, Sight, SourceName, find_next_change, list_standing, take_sight
 from perdured.core.notices.status import SourceStatus
@@ -41,7 +42,10 @@ class Board:
 
     @property
     def standing(self) -> tuple[Notice, ...]:
-        return list_standing(self._notices, self._eyes.boot_id, self._eyes.clock())
+        """What is acted on."""
+        now = self._eyes.clock()
+        standing = list_standing(self._notices, self._eyes.boot_id, now)
+        return list_settled(standing, find_flapping(self._notices, now), now)
 
     def describe(self) -> NoticesView:
         return describe_notices(self._statuses.values(), self._notices, self.standing, self._eyes.clock())
@@ -89,7 +93,10 @@ class Board:
         if self._timer is not None:
             self._timer.cancel()
         now = self._eyes.clock()
-        at = find_next_change(self._notices, self._eyes.boot_id, now)
+        ends = find_next_change(self._notices, self._eyes.boot_id, now)
+        flapping = find_flapping(self._notices, now)
+        settles = (find_settled(each, flapping) for each in list_standing(self._notices, self._eyes.boot_id, now))
+        at = min((at for at in (ends, *settles) if at is not None and at >= now), default=None)
         if at is not None:
             self._timer = asyncio.get_running_loop().call_later(at - now + 0.1, self._publish)
 

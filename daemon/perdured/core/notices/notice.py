@@ -71,6 +71,8 @@ class Notice(Value):
     received_at: float
     """When it was first seen."""
     withdrawn_at: float | None = None
+    taken_back: tuple[float, ...] = ()
+    """When it was withdrawn, the last times: it may have come again since."""
     boot_id: str
     raw: str = ""
     """What the source said, for a bug report; cut to `RAW_LIMIT`."""
@@ -81,6 +83,8 @@ class Notice(Value):
 
 
 RAW_LIMIT = 2000
+_REMEMBERED = 4
+"""Times that a notice was withdrawn."""
 _HISTORY = 50
 """Notices that are kept once they stand no more."""
 
@@ -140,10 +144,15 @@ def _update(notice: Notice, told: Notice | None, sight: Sight) -> Notice:
     is_over = notice.withdrawn_at is not None or notice.boot_id != sight.boot_id
     if told is None:
         is_withdrawn = sight.is_whole and notice.source == sight.source and not is_over
-        return notice.model_copy(update={"withdrawn_at": sight.at}) if is_withdrawn else notice
+        return _withdraw(notice, sight.at) if is_withdrawn else notice
+    told = told.model_copy(update={"taken_back": notice.taken_back})
     if is_over:
         return told
     return told.model_copy(update={"received_at": notice.received_at, "deadline": _move_deadline(notice, told)})
+
+
+def _withdraw(notice: Notice, at: float) -> Notice:
+    return notice.model_copy(update={"withdrawn_at": at, "taken_back": (*notice.taken_back, at)[-_REMEMBERED:]})
 
 
 def _move_deadline(notice: Notice, told: Notice) -> float | None:
