@@ -118,6 +118,34 @@ def test_a_token_that_never_arrives_is_told_as_the_hop_limit(fake: FakeMetadata)
     play(fake, scene)
 
 
+def test_where_no_token_arrives_and_none_is_needed_it_is_asked_without_and_says_so(fake: FakeMetadata) -> None:
+    """In a container with a hop limit of one, on an instance that allows IMDSv1."""
+    fake.change({"aws": {"tokens_optional": True}, "manners": {"silent": True, "only": "PUT"}})
+
+    async def scene(ear: Ear) -> None:
+        assert "IMDSv1" in await ear.wait_for_state("works")
+        fake.change(SPOT)
+        assert (await ear.wait_for_notice()).kind == "reclaim"
+        assert count(fake, "PUT") == 1, "not each time"
+        asked = [each for each in fake.asked if each.method == "GET"]
+        assert not any("x-aws-ec2-metadata-token" in each.headers for each in asked)
+
+    play(fake, scene)
+
+
+def test_an_instance_that_comes_to_require_tokens_is_asked_for_one_again(fake: FakeMetadata) -> None:
+    fake.change({"aws": {"tokens_optional": True}, "manners": {"silent": True, "only": "PUT"}})
+
+    async def scene(ear: Ear) -> None:
+        assert "IMDSv1" in await ear.wait_for_state("works")
+        fake.change({"aws": {"tokens_optional": None}})
+        assert "hop limit" in await ear.wait_for_state("blind")
+        fake.change({"manners": None})
+        await ear.wait(lambda report: report.status.state == "works" and "IMDSv1" not in report.status.why)
+
+    play(fake, scene)
+
+
 def test_a_service_that_is_turned_off_is_blind_at_once(fake: FakeMetadata) -> None:
     fake.change({"aws": {"off": True}})
 

@@ -1,8 +1,9 @@
-"""Looks at the instance metadata service of AWS, with a session token (IMDSv2) and no other way.
+"""Looks at the instance metadata service of AWS, with a session token (IMDSv2) wherever there is one to be had.
 
 A token that never arrives means one thing above all: the answer to the request for it may make a single hop, and in a
-container there are two. Asking without a token is not tried: an instance may forbid it, and one that does not forbid it
-grants tokens as well.
+container there are two. Other answers may make more. So where the instance takes questions without a token as well
+(IMDSv1), they are asked so, which the source says of itself, and now and then a token is asked for again. Where it does
+not take them (401), the source is blind.
 """
 
 from __future__ import annotations
@@ -22,11 +23,18 @@ WITHIN = 1.0
 BETWEEN_SILENCES = 0.5
 """Seconds for which a token that did not arrive is not asked for again, so that the parts do not wait one by one."""
 TOKEN_LASTS = 21600
+WITHOUT_LASTS = 300.0
+"""Seconds for which it is asked without a token, before one is asked for again."""
 RENEW_BEFORE = 60.0
 """Seconds before a token is too old."""
 NOT_GRANTED = (
     "the instance metadata service grants no token in time: in a container, the instance's metadata hop limit has to "
     "be 2 (`aws ec2 modify-instance-metadata-options --http-put-response-hop-limit 2`), or use the host's network"
+)
+
+WITHOUT = (
+    ", without a session token (IMDSv1), since none arrives: set the instance's metadata hop limit to 2 before "
+    "somebody requires tokens"
 )
 
 _Parse = Callable[[Answer, Look], tuple[Notice, ...]]
@@ -52,7 +60,12 @@ class Aws:
             self._make_part("maintenance", 60.0, "events/maintenance/scheduled", parse_maintenance),
         ]
         works = "spot interruptions, rebalance advice, autoscaling and planned maintenance of this instance"
-        await watch_parts(Kind(self.name, lambda: works), parts, tell, self._eyes.haste)
+        kind = Kind(self.name, lambda: works + (WITHOUT if self._is_without else ""))
+        await watch_parts(kind, parts, tell, self._eyes.haste)
+
+    @property
+    def _is_without(self) -> bool:
+        return self._token is not None and not self._token[0]
 
     def _make_part(self, name: str, every: float, path: str, parse: _Parse) -> Part:
         async def look() -> tuple[Notice, ...]:
@@ -71,7 +84,7 @@ class Aws:
         return answer
 
     async def _get_with(self, token: str, path: str) -> Answer:
-        headers = {"X-aws-ec2-metadata-token": token}
+        headers = {"X-aws-ec2-metadata-token": token} if token else {}
         return await fetch(Request("GET", f"{self._url}/latest/meta-data/{path}", headers), WITHIN)
 
     async def _find_token(self, refused: str | None) -> str:
@@ -81,15 +94,19 @@ class Aws:
             if self._failed is not None and now < self._failed[1]:
                 raise self._failed[0]
             if self._token is None or self._token[0] == refused or now >= self._token[1]:
-                self._token = (await self._ask_token(), now + TOKEN_LASTS - RENEW_BEFORE)
+                token = await self._ask_token()
+                self._token = (token, now + (TOKEN_LASTS - RENEW_BEFORE if token else WITHOUT_LASTS))
                 self._failed = None
             return self._token[0]
 
     async def _ask_token(self) -> str:
+        """Empty where none arrives, and none is needed."""
         headers = {"X-aws-ec2-metadata-token-ttl-seconds": str(TOKEN_LASTS)}
         try:
             answer = await fetch(Request("PUT", f"{self._url}/latest/api/token", headers), WITHIN)
         except Silent:
+            if await self._answers_without():
+                return ""
             failed = Failed(NOT_GRANTED)
             self._failed = (failed, self._eyes.clock() + BETWEEN_SILENCES)
             raise failed from None
@@ -97,3 +114,9 @@ class Aws:
         if not token or not token.isprintable() or " " in token:
             raise Failed("what answers grants no token that could be one: it is no instance metadata service")
         return token
+
+    async def _answers_without(self) -> bool:
+        try:
+            return (await self._get_with("", "instance-life-cycle")).status == 200
+        except Failed:
+            return False
