@@ -32,7 +32,8 @@ def test_a_machine_of_ones_own_has_no_cloud_to_ask() -> None:
     sources = find(dmi=PC)
     assert sources.cloud is None
     assert names(sources) == {"folder", "signal"}
-    assert {status.source for status in sources.absent} == {"aws", "gcp", "azure", "systemd", "slurm", "kubernetes"}
+    clouds = {"aws", "gcp", "azure", "alibaba", "tencent"}
+    assert {status.source for status in sources.absent} == {*clouds, "systemd", "slurm", "kubernetes"}
     assert all(status.state == "not_here" and status.why for status in sources.absent)
 
 
@@ -41,6 +42,8 @@ def test_the_firmware_decides_which_cloud_is_asked_and_the_settings_above_it() -
     assert "gcp" in names(find(NoticeSettings(cloud="gcp"), dmi=AWS))
     assert find(NoticeSettings(cloud="none"), dmi=AWS).cloud is None
     assert "azure" in names(find(NoticeSettings(cloud="azure")))
+    assert "alibaba" in names(find(dmi={"sys_vendor": "Alibaba Cloud"}))
+    assert "tencent" in names(find(dmi={"sys_vendor": "Tencent Cloud"}))
 
 
 def test_a_firmware_that_says_nothing_is_told_apart_from_another_maker() -> None:

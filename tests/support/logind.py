@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import shutil
+import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -105,6 +106,12 @@ class FakeLogind:
         return ("b", self.is_preparing)
 
 
+def _answers(path: Path) -> bool:
+    """Its socket is there a moment before anybody listens."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        return connection.connect_ex(str(path)) == 0
+
+
 @contextmanager
 def run_bus(folder: Path) -> Iterator[str]:
     """Its address."""
@@ -113,7 +120,7 @@ def run_bus(folder: Path) -> Iterator[str]:
     command = ["dbus-daemon", f"--config-file={config}", "--nofork", "--nopidfile"]
     with subprocess.Popen(command) as bus:
         try:
-            wait_for(path.exists, "the bus")
+            wait_for(lambda: _answers(path), "the bus")
             yield f"unix:path={path}"
         finally:
             bus.terminate()

@@ -24,10 +24,12 @@ from .logind import RUNNING, Logind
 from .settings import NoticeSettings
 from .slurm import Slurm
 from .spoken import Spoken
+from .termination import Alibaba, Tencent
 
 DMI = Path("/sys/class/dmi/id")
 _GPUS = (Path("/dev/nvidia0"), Path("/dev/kfd"))
-_CLOUDS: tuple[Cloud, ...] = ("aws", "gcp", "azure")
+_CLOUDS: tuple[Cloud, ...] = ("aws", "gcp", "azure", "alibaba", "tencent")
+CloudSource = Aws | Gcp | Azure | Alibaba | Tencent
 
 
 class Surroundings(NamedTuple):
@@ -53,7 +55,7 @@ class Sources(NamedTuple):
     spoken: Spoken
     logind: Logind | None
     slurm: Slurm | None
-    cloud: Aws | Gcp | Azure | None
+    cloud: CloudSource | None
     absent: tuple[SourceStatus, ...]
 
     @property
@@ -89,13 +91,15 @@ def find_sources(settings: NoticeSettings, around: Surroundings, here: Here, eye
     )
 
 
-def _make_cloud(
-    cloud: str | None, settings: NoticeSettings, around: Surroundings, eyes: Eyes
-) -> Aws | Gcp | Azure | None:
+def _make_cloud(cloud: str | None, settings: NoticeSettings, around: Surroundings, eyes: Eyes) -> CloudSource | None:
     if cloud == "aws":
         return Aws(settings.aws_url, eyes)
     if cloud == "azure":
         return Azure(settings.azure_url, eyes)
+    if cloud == "alibaba":
+        return Alibaba(settings.alibaba_url, eyes)
+    if cloud == "tencent":
+        return Tencent(settings.tencent_url, eyes)
     if cloud == "gcp":
         maintenance = GPU_MAINTENANCE_WINDOW if around.has_gpu else MAINTENANCE_WINDOW
         return Gcp(settings.gcp_url, eyes, settings.gcp_window, maintenance)

@@ -38,8 +38,8 @@ Url = Annotated[str, BeforeValidator(_read_url)]
 class NoticeSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    cloud: Literal["auto", "none", "aws", "gcp", "azure"] = Field(
-        "auto", description='"auto", "none", "aws", "gcp" or "azure"'
+    cloud: Literal["auto", "none", "aws", "gcp", "azure", "alibaba", "tencent"] = Field(
+        "auto", description='"auto", "none", "aws", "gcp", "azure", "alibaba" or "tencent"'
     )
     folder: Path | None = Field(None, description="a path")
     signal: Literal["SIGUSR1", "SIGUSR2", "none"] = Field("SIGUSR1", description='"SIGUSR1", "SIGUSR2" or "none"')
@@ -48,6 +48,8 @@ class NoticeSettings(BaseModel):
     gcp_url: Url = Field(LINK_LOCAL, description="an http:// URL")
     gcp_window: Seconds = Field(PREEMPTED_WINDOW, description='a duration such as "30s"')
     azure_url: Url = Field(LINK_LOCAL, description="an http:// URL")
+    alibaba_url: Url = Field("http://100.100.100.200", description="an http:// URL")
+    tencent_url: Url = Field("http://metadata.tencentyun.com", description="an http:// URL")
 
 
 def list_overrides(env: Mapping[str, str]) -> dict[str, str]:

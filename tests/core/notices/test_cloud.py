@@ -16,6 +16,8 @@ from perdured.core.notices.cloud import find_cloud
             {"sys_vendor": "Microsoft Corporation\n", "product_name": "Virtual Machine\n", "chassis_asset_tag": "\n"},
             None,
         ),
+        ({"sys_vendor": "Alibaba Cloud\n", "product_name": "Alibaba Cloud ECS\n"}, "alibaba"),
+        ({"sys_vendor": "Tencent Cloud\n", "product_name": "CVM\n"}, "tencent"),
         ({"sys_vendor": "Dell Inc.\n", "product_name": "PowerEdge R750xa\n"}, None),
         ({"sys_vendor": "Google\n", "product_name": "Chromebook\n"}, None),
         ({}, None),

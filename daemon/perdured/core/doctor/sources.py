@@ -27,7 +27,7 @@ class SourceSeen(NamedTuple):
     todo: str = ""
 
 
-USUAL = {"aws": 120.0, "gcp": 30.0, "azure": 30.0}
+USUAL = {"aws": 120.0, "gcp": 30.0, "azure": 30.0, "alibaba": 300.0, "tencent": 120.0}
 
 _SEE = "docs/notices.md says what it needs; `perdure notices` shows it while a daemon runs."
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-Cloud = Literal["aws", "gcp", "azure"]
+Cloud = Literal["aws", "gcp", "azure", "alibaba", "tencent"]
 
 DMI_FILES = ("sys_vendor", "product_name", "product_version", "board_vendor", "bios_vendor", "bios_version",
              "chassis_asset_tag")  # fmt: skip
@@ -25,4 +25,8 @@ def find_cloud(dmi: Mapping[str, str]) -> Cloud | None:
         return "aws"  # the older ones, on Xen
     if words.get("product_name") == "google compute engine":
         return "gcp"
+    if words.get("sys_vendor") == "alibaba cloud" or words.get("product_name") == "alibaba cloud ecs":
+        return "alibaba"
+    if words.get("sys_vendor") == "tencent cloud":
+        return "tencent"
     return "azure" if words.get("chassis_asset_tag") == _AZURE_TAG else None

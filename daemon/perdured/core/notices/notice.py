@@ -32,7 +32,7 @@ Kind = Literal[
 ]
 KINDS: tuple[str, ...] = get_args(Kind)
 
-SourceName = Literal["folder", "signal", "systemd", "slurm", "kubernetes", "aws", "gcp", "azure"]
+SourceName = Literal["folder", "signal", "systemd", "slurm", "kubernetes", "aws", "gcp", "azure", "alibaba", "tencent"]
 
 Sureness = Literal["exact", "not_before", "ceiling", "guess"]
 """Of a deadline: that is when; then or later; then at the latest, perhaps much sooner; nobody said, a usual value."""

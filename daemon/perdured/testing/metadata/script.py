@@ -23,6 +23,8 @@ KEYS: Mapping[str, tuple[str, ...]] = {
         *("off", "tokens_optional", "token_lasts_requests", "forget_tokens"),
     ),
     "gcp": ("preempted", "maintenance_event", "subscribed_only"),
+    "alibaba": ("termination_time",),
+    "tencent": ("here", "termination_time"),
     "azure": ("machine", "events", "incarnation", "first_answer_after"),
     "manners": (
         *("only", "times", "status", "delay", "silent", "reset", "drop", "slow_body", "garbage", "redirect"),

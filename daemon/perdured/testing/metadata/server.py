@@ -30,6 +30,7 @@ from typing import Any
 from .aws import answer_aws
 from .azure import answer_azure
 from .gcp import answer_gcp
+from .termination import answer_alibaba, answer_tencent, find_maker
 from .world import Asked, Reply, World
 
 _CLOUDS: Mapping[str, Callable[[World, Asked], Reply]] = {
@@ -147,7 +148,9 @@ class _Handler(BaseHTTPRequestHandler):
         for start, answer in _CLOUDS.items():
             if asked.path.startswith(start):
                 return answer(self.server.world, asked)
-        return answer_aws(self.server.world, asked)
+        maker = find_maker(self.server.world, asked)
+        answer = answer_aws if maker is None else answer_alibaba if maker == "alibaba" else answer_tencent
+        return answer(self.server.world, asked)
 
     def _answer_own(self, asked: Asked) -> Reply:
         world = self.server.world

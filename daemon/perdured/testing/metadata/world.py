@@ -1,4 +1,4 @@
-"""What the fake server knows at a moment: what the three clouds say, how the server behaves, and who asked what.
+"""What the fake server knows at a moment: what the clouds say, how the server behaves, and who asked what.
 
 Many connections read it at the same time, so it is changed under one condition; who hangs waits for that. Times that a
 step gives as "in" are made fixed when the step is played: a notice whose time moved on with each look would be a new
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from email.utils import formatdate
 from typing import Any, NamedTuple
 
-from .script import check_change
+from .script import KEYS, check_change
 
 
 class Asked(NamedTuple):
@@ -43,7 +43,7 @@ class World:
         self.approved: list[str] = []
         self.subscribed: set[str] = set()
         self.closing = False
-        self._parts: dict[str, dict[str, Any]] = {"aws": {}, "gcp": {}, "azure": {}, "manners": {}}
+        self._parts: dict[str, dict[str, Any]] = {part: {} for part in KEYS}
         self._versions: dict[str, int] = {}
         self._count = itertools.count(1)
         self._azure_asked_at: float | None = None
