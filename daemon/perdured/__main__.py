@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from . import __version__
-from .api.listening import close_listening, observe_socket_file, open_listening
 from .capacity import observe_capacity
 from .clock import start_clock
 from .config import Config, load_config
 from .core.queue.machine import Machine
 from .descriptors import raise_limit
+from .entrance import Entrance, open_entrance
 from .errors import PerdureError
 from .machine import is_machine_going_down
 from .notices.finding import observe_surroundings
@@ -40,6 +40,8 @@ from .state.host import join_again, take_host
 from .supervise.fleet import make_joined
 from .supervise.service import Service
 from .tasks import finish_within
+from .users.deputy import receive_settings, take_channel
+from .users.settings import parse_settings
 
 _log = logging.getLogger("perdured")
 _SIGNALS = (
@@ -61,7 +63,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     signal.signal(signal.SIGHUP, lambda _number, _frame: None)
     raise_limit()
     try:
-        return asyncio.run(_serve(_read_config(arguments)))
+        return asyncio.run(_serve(*_read_config(arguments)))
     except PerdureError as error:
         print(f"perdured: {error}", file=sys.stderr)
         return error.exit_status
@@ -70,7 +72,16 @@ def _main(arguments: Sequence[str] | None) -> int:
         return 130
 
 
-def _read_config(arguments: Sequence[str] | None) -> Config:
+def _read_config(arguments: Sequence[str] | None) -> tuple[Config, socket.socket | None]:
+    """And a deputy's channel to the daemon that has started it, which tells it the settings."""
+    given = _parse_arguments(arguments)
+    if not given.deputy:
+        return load_config(given), None
+    channel = take_channel()
+    return parse_settings(receive_settings(channel), given.state_dir), channel
+
+
+def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     about = "Supervises training jobs. See `perdure --help`."
     parser = argparse.ArgumentParser("perdured", description=about, epilog=_SIGNALS)
     parser.add_argument("--state-dir", type=Path, metavar="D", help="where jobs and their history are kept")
@@ -94,17 +105,23 @@ def _read_config(arguments: Sequence[str] | None) -> Config:
         help="take over the jobs of hosts that are gone, and let others take over ours: all of them join one place in "
         "a bucket, such as s3://bucket/fleet",
     )
+    parser.add_argument(
+        "--run-as",
+        choices=("submitter", "daemon"),
+        help="whom each job runs as: its submitter (submitter, the default for root, who serves all users of the "
+        "machine), or whoever starts the daemon, which then serves nobody else (daemon)",
+    )
+    parser.add_argument("--deputy", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--version", action="version", version=f"perdured {__version__}")
-    return load_config(parser.parse_args(arguments))
+    return parser.parse_args(arguments)
 
 
-async def _serve(config: Config) -> int:
+async def _serve(config: Config, channel: socket.socket | None) -> int:
     clock = start_clock()
     gc.disable()  # while they are loaded it would look through all that came before, again and again
     with open_state(config.state_dir, clock) as (state, registry):
         url = join_again(state, config.join)
-        listener = open_listening(config.socket)
-        own_file = observe_socket_file(config.socket)
+        entrance = open_entrance(config, channel)
         machine = Machine(observe_capacity(config.limits), gpus=config.limits.gpus or ())
         service = Service(state, registry, clock, machine, config.keepers)
         fleet = service.join(make_joined(take_host(state), url, config.lease)) if url is not None else None
@@ -115,18 +132,20 @@ async def _serve(config: Config) -> int:
         if fleet is not None:
             fleet.begin()
         try:
-            await _work_until_stopped(_Parts(service, listening, Spool(state.spool, service)), listener)
-            why = _find_reason_to_park(config)
+            await _work_until_stopped(_Parts(service, listening, Spool(state.spool, service), entrance))
+            why = entrance.why_to_park or _find_reason_to_park(config)
+            parting = asyncio.create_task(entrance.end(why), name="parting")
             if why is not None:
                 await _park(service, why)
                 if fleet is not None:
                     await fleet.leave()
+            await parting
         finally:
             notify_stopping("leaving the jobs to their keepers")
             if fleet is not None:
                 await fleet.close()
             await service.close()
-            close_listening(listener, config.socket, own_file)
+            entrance.close()
     return 0
 
 
@@ -134,14 +153,16 @@ class _Parts(NamedTuple):
     service: Service
     listening: Listening
     spool: Spool
+    entrance: Entrance
 
 
-async def _work_until_stopped(parts: _Parts, listener: socket.socket) -> None:
+async def _work_until_stopped(parts: _Parts) -> None:
     stopped = asyncio.Event()
     service, listening = parts.service, parts.listening
     _obey_signals(stopped, listening)
     work = [
-        asyncio.create_task(_serve_clients(parts, listener), name="api"),
+        asyncio.create_task(_serve_clients(parts), name="api"),
+        asyncio.create_task(parts.entrance.run(service.desk.sharing), name="entrance"),
         asyncio.create_task(parts.spool.run(), name="spool"),
         asyncio.create_task(listening.run(service), name="notices"),
         asyncio.create_task(_feed_watchdog(), name="watchdog"),
@@ -173,10 +194,10 @@ def _obey_signals(stopped: asyncio.Event, listening: Listening) -> None:
     loop.add_signal_handler(signal.SIGHUP, _log.info, "SIGHUP is ignored; the daemon and its jobs go on")
 
 
-async def _serve_clients(parts: _Parts, listener: socket.socket) -> None:
+async def _serve_clients(parts: _Parts) -> None:
     """Imported in a thread of its own, so that the jobs, all adopted sooner than that, need not wait; clients do."""
     server = await asyncio.to_thread(importlib.import_module, "perdured.api.server")
-    await server.serve(parts.service, parts.listening, listener)
+    await server.serve(parts.service, parts.listening, parts.entrance.source)
 
 
 async def _feed_watchdog() -> None:

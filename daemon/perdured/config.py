@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from .capacity import Limits
 from .contract import environment
+from .core.access import ROOT, RunAs
 from .core.spec import Count, Duration, Size
 from .errors import BadUsage
 from .notices.settings import NoticeSettings, list_overrides
@@ -44,6 +45,13 @@ class Config(NamedTuple):
     join: str | None = None
     lease: float = 60.0
     """Seconds."""
+    run_as: RunAs | None = None
+    """None: as submitters where root starts it."""
+
+    @property
+    def serves_all(self) -> bool:
+        """All users of the machine, and not only the one who started it."""
+        return os.geteuid() == ROOT and self.run_as != "daemon"
 
 
 class _File(BaseModel):
@@ -56,6 +64,7 @@ class _File(BaseModel):
     cpus: Count | None = Field(None, ge=0, description="a whole number of CPUs, 0 or more, for all jobs together")
     memory: Size | None = Field(None, description='a size such as "64GiB", for all jobs together')
     keepers: Keepers | None = Field(None, description='"children" or "units"')
+    run_as: RunAs | None = Field(None, description='"submitter" or "daemon"')
     notices: NoticeSettings = Field(NoticeSettings(), description="a table")
     gpus: tuple[str, ...] | None = Field(
         None, description='a list of UUIDs such as ["GPU-0a1b…"] that jobs may be given'
@@ -66,6 +75,7 @@ class _File(BaseModel):
 
 def load_config(given: argparse.Namespace) -> Config:
     file = _load_file(given.config) if given.config else _File()
+    _refuse_to_become_others(given.run_as or file.run_as)
     return Config(
         state_dir=(given.state_dir or file.state_dir or default_state_dir()).absolute(),
         socket=(given.socket or file.socket or default_socket_path()).absolute(),
@@ -75,6 +85,7 @@ def load_config(given: argparse.Namespace) -> Config:
         notices=override_notices(file.notices, os.environ),
         join=_check_join(given.join or file.join),
         lease=file.lease,
+        run_as=given.run_as or file.run_as,
     )
 
 
@@ -93,6 +104,12 @@ def _check_join(url: str | None) -> str | None:
     return url
 
 
+def _refuse_to_become_others(run_as: RunAs | None) -> None:
+    if run_as == "submitter" and os.geteuid() != ROOT:
+        what = "Jobs can run as their submitters only where root starts perdured."
+        raise BadUsage(what, f"This is user {os.geteuid()}.", "Leave out --run-as, and run_as in the config.")
+
+
 def override_notices(settings: NoticeSettings, env: Mapping[str, str]) -> NoticeSettings:
     """Raises BadUsage."""
     try:
@@ -106,8 +123,10 @@ def override_notices(settings: NoticeSettings, env: Mapping[str, str]) -> Notice
 
 
 def _load_file(path: Path) -> _File:
-    may = "state_dir, socket, on_stop (leave, park or auto), keepers (children or units), jobs, cpus, memory, gpus, "
-    may += "join, lease"
+    may = (
+        "state_dir, socket, on_stop (leave, park or auto), keepers (children or units), run_as (submitter or daemon), "
+        "jobs, cpus, memory, gpus, join, lease"
+    )
     todo = f"It may have {may}, and a table [notices]."
     try:
         return _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))

@@ -15,6 +15,7 @@ from perdured.errors import BadUsage
 
 def given(config: Path | None = None, **options: object) -> argparse.Namespace:
     usual = {"config": config, "state_dir": None, "socket": None, "on_stop": None, "keepers": None, "join": None}
+    usual["run_as"] = None
     return argparse.Namespace(**(usual | options))
 
 
@@ -151,3 +152,22 @@ def test_a_wrong_word_of_the_environment_is_told_with_its_key(monkeypatch: pytes
     monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", "https://x")
     with pytest.raises(BadUsage, match=r"notices\.aws_url"):
         load_config(given())
+
+
+@pytest.mark.parametrize(
+    ("uid", "run_as", "serves_all"),
+    [(0, None, True), (0, "submitter", True), (0, "daemon", False), (1000, None, False), (1000, "daemon", False)],
+)
+def test_root_serves_all_users_unless_told_otherwise_and_nobody_else_does(
+    monkeypatch: pytest.MonkeyPatch, uid: int, run_as: str | None, serves_all: bool
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    assert load_config(given(run_as=run_as)).serves_all == serves_all
+
+
+def test_who_is_not_root_cannot_run_jobs_as_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    path = tmp_path / "perdured.toml"
+    path.write_text('run_as = "submitter"')
+    with pytest.raises(BadUsage, match="only where root starts perdured"):
+        load_config(given(path))

@@ -26,21 +26,33 @@ class SocketFile(NamedTuple):
     inode: int
 
 
-def open_listening(path: Path) -> socket.socket:
-    """The bound socket at `path`, mode 0600; a directory that has to be made for it is 0700.
+def open_listening(path: Path, *, is_for_all: bool = False) -> socket.socket:
+    """The bound socket at `path`, mode 0600; a directory that has to be made for it is 0700. Where it is for all users
+    of the machine, 0666 and 0755.
 
     A socket file that nobody answers on is replaced. Raises AlreadyServed when somebody does.
     """
     try:
+        is_new = not path.parent.exists()
         make_directories(path.parent, mode=0o700)
         with _alone_in(path.parent):
-            return bind_unix(path)
+            listener = bind_unix(path)
+            if is_for_all:
+                _let_everybody_in(path, is_new=is_new)
+            return listener
     except OSError as error:
         if error.errno == errno.EADDRINUSE and path.is_socket():
             raise _explain_served(path) from error
         why = "What lies there is no socket" if path.exists() else error.strerror or str(error)
         todo = "Choose another place with --socket or PERDURE_SOCKET_PATH."
         raise PerdureError(f"Cannot listen on {path}.", f"{why}.", todo) from error
+
+
+def _let_everybody_in(path: Path, *, is_new: bool) -> None:
+    """Also where the umask forbids it. A directory that was there is left as it is: it says who may come as far."""
+    path.chmod(0o666)
+    if is_new:
+        path.parent.chmod(0o755)
 
 
 @contextlib.contextmanager

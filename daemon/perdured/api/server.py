@@ -23,14 +23,17 @@ from .peers import is_trusted_connection
 from .replies import Failure, FailureReply
 from .seam import Notices, Service
 
+Arrivals = asyncio.Queue[socket.socket]
+"""Connections that somebody else has accepted."""
 SILENT = 10.0
 """Seconds that a client may be silent when it is its turn."""
 CLOSE_WITHIN = 3
 """Seconds for answers under way; then their tasks are cancelled. Long polls are answered at once."""
 
 
-async def serve(service: Service, notices: Notices, listening: socket.socket) -> None:
-    """Answers on `listening` until cancelled, then closes it; requests under way are answered first."""
+async def serve(service: Service, notices: Notices, source: socket.socket | Arrivals) -> None:
+    """Answers on a listening socket, which is closed at the end, or to whoever arrives, until cancelled; requests under
+    way are answered first."""
     app = make_app(service, notices)
     config = uvicorn.Config(
         app,
@@ -45,8 +48,9 @@ async def serve(service: Service, notices: Notices, listening: socket.socket) ->
         # So many are accepted at one time, before the first of them can be refused for being too many.
         backlog=min(BACKLOG, max(most_connections() // 2, 1)),
     )
-    server = _Server(config)
-    running = asyncio.ensure_future(server.serve(sockets=[listening]))
+    listening, arrivals = ([source], None) if isinstance(source, socket.socket) else ([], source)
+    server = _Server(config, arrivals)
+    running = asyncio.ensure_future(server.serve(sockets=listening))
     try:
         await asyncio.shield(running)
     finally:
@@ -56,9 +60,10 @@ async def serve(service: Service, notices: Notices, listening: socket.socket) ->
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, arrivals: Arrivals | None) -> None:
         super().__init__(config)
         self.ending = asyncio.Event()
+        self._arrivals = arrivals
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -67,7 +72,23 @@ class _Server(uvicorn.Server):
 
     async def main_loop(self) -> None:
         await self.on_tick(0)
+        taking = asyncio.create_task(self._take(self._arrivals)) if self._arrivals is not None else None
         await self.ending.wait()
+        if taking is not None:
+            taking.cancel()
+            await asyncio.gather(taking, return_exceptions=True)
+
+    async def _take(self, arrivals: Arrivals) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            connection = await arrivals.get()
+            try:
+                await loop.connect_accepted_socket(self._make_protocol, connection)
+            except OSError:
+                connection.close()
+
+    def _make_protocol(self) -> asyncio.Protocol:
+        return _TrustedPeers(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
 
 class _TrustedPeers(H11Protocol):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
-from perdured.state.paths import default_socket_path
+from perdured.state.paths import find_socket_path
 
 if TYPE_CHECKING:
     from perdured.client import Client
@@ -26,7 +26,7 @@ class Settings(NamedTuple):
 
     @property
     def socket_path(self) -> Path:
-        return self.socket or default_socket_path()
+        return self.socket or find_socket_path()
 
     def connect(self) -> Client:
         """Imported here, so that help and the verbs that need no daemon do without http.client."""

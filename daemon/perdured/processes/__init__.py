@@ -8,6 +8,7 @@ connect_keeper     a proven connection to a living keeper
 perform_clean, signal_orphan, wait_orphan     for an attempt whose keeper is gone
 start_scrub        a process that verifies one checkpoint
 start_messenger    asks the bucket that hosts have joined
+start_deputy       a daemon of one user, with that user's identity (`become.py`)
 start_carrier      copies checkpoints to a remote tier, or fetches them
 start_standby, clear_standby, observe_program      the next attempt's process, started early
 observe_cpus, has_loaded                           is there room for one, and is it of use
@@ -19,6 +20,7 @@ KernelLog               what the kernel's log says of deaths and GPU faults
 from .arenas import open_arena
 from .belongings import NOTHING, Belongings, Surveyor, wait_for_return
 from .carrier import Carrier, start_carrier, start_messenger
+from .deputy import DeputyOrder, DeputyProcess, start_deputy
 from .kernel_log import KernelLog
 from .launch import DirectoryInUse, KeeperFailed, Keepers, Order, start_keeper
 from .link import KeeperLink, KeeperStatus, NotOurs, connect_keeper
@@ -30,11 +32,14 @@ from .stacks import Teller, dump_stacks, is_paused, sample_shape
 from .standby import NoStandby, Standby, StandbyOrder, clear_standby, observe_program, start_standby
 from .stuck import find_stuck
 from .units import NoUnit
+from .waiting import wait_readable
 
 __all__ = [
     "NOTHING",
     "Belongings",
     "Carrier",
+    "DeputyOrder",
+    "DeputyProcess",
     "DirectoryInUse",
     "KeeperFailed",
     "KeeperLink",
@@ -69,10 +74,12 @@ __all__ = [
     "sample_shape",
     "signal_orphan",
     "start_carrier",
+    "start_deputy",
     "start_keeper",
     "start_messenger",
     "start_scrub",
     "start_standby",
     "wait_for_return",
     "wait_orphan",
+    "wait_readable",
 ]

@@ -28,6 +28,13 @@ def default_socket_path() -> Path:
     return Path(runtime or default_state_dir()) / "perdure" / "perdured.sock"
 
 
+def find_socket_path() -> Path:
+    """Where a client asks: its user's own daemon, and where there is none the machine's, if that serves all users."""
+    own, machines = default_socket_path(), Path("/run/perdure/perdured.sock")
+    is_chosen = bool(os.environ.get(environment.SOCKET_PATH))
+    return machines if not is_chosen and not own.exists() and os.access(machines, os.W_OK) else own
+
+
 class StateDir(NamedTuple):
     """The state directory. Each attempt's directory is its keeper's; all the rest is the daemon's."""
 

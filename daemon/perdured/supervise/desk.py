@@ -9,6 +9,7 @@ from perdured.state.paths import StateDir
 
 from .gpus import Gpus
 from .queue import Queue
+from .sharing import Sharing
 
 
 class Desk:
@@ -16,6 +17,8 @@ class Desk:
         self._state = state
         self._queue = queue
         self._gpus = gpus
+        self.sharing = Sharing(queue)
+        """With the daemons of other users."""
 
     def take_up(self) -> None:
         """What was paused still is, and what was in quarantine."""

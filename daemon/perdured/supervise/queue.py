@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from perdured.clock import Clock
 from perdured.core.queue.amounts import Amounts
@@ -39,6 +39,8 @@ class Queue:
         self._seen: dict[str, str] = {}
         """The kind of turn that each job's loop has decided by."""
         self._telling: asyncio.TimerHandle | asyncio.Handle | None = None
+        self.on_plan: Callable[[], None] | None = None
+        """Called when there is another plan."""
 
     def note(self, job: Job) -> None:
         """The job's record is new, or another one."""
@@ -54,9 +56,16 @@ class Queue:
 
     def find_turn(self, job: str) -> Turn:
         """As of now."""
+        return self.find_turns().get(job, GO)
+
+    def find_turns(self) -> Mapping[str, Turn]:
+        """Of all that are planned for, in their order."""
         if self._plan is None:
             self._plan = make_plan(self._demands.values(), self.machine, self._clock())
-        return self._plan.turns.get(job, GO)
+        return self._plan.turns
+
+    def list_demands(self) -> Collection[Demand]:
+        return self._demands.values()
 
     def take_turn(self, job: str) -> Turn:
         """The same, for whoever decides by it, and records what follows before it awaits anything."""
@@ -150,6 +159,8 @@ class Queue:
         for job in self._demands:
             if self.find_turn(job).kind != self._seen.get(job):
                 self._jobs[job].wake.set()
+        if self.on_plan is not None:
+            self.on_plan()
         if self._plan is not None and self._plan.look_at is not None:
             delay = max(self._plan.look_at - self._clock(), 0.0)
             self._telling = asyncio.get_running_loop().call_later(delay, self._change)

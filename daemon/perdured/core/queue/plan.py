@@ -64,11 +64,11 @@ def make_plan(demands: Iterable[Demand], machine: Machine, now: float) -> Plan:
         machine=machine,
         has=machine.capacity,
         now=now,
-        taken=_sum(demand.asks for demand in order if demand.has_place),
+        taken=_sum(demand.asks for demand in order if demand.has_place).plus(machine.lent),
         leaving=[demand for demand in order if demand.has_place and not _stays(demand, machine)],
         holders=[demand for demand in reversed(order) if _stays(demand, machine)],
         in_group=Counter(demand.group for demand in order if demand.has_place),
-        gpus=[gpu for gpu in machine.usable if gpu not in held],
+        gpus=[gpu for gpu in machine.ours if gpu not in held],
     )
     # Whoever takes a place ranks before the one who has it, so that this one's turn is found after.
     turns = {demand.id: room.find_turn(demand) for demand in order}
@@ -180,6 +180,8 @@ class _Room:
 
     def _make_room(self, demand: Demand, unclaimed: Amounts) -> list[Demand]:
         """All who leave, or are told to, where there is enough after them; else nobody is told."""
+        if self.machine.share is not None and not self.machine.share.is_all_for_now:
+            return []  # there may be room without that
         coming = unclaimed.plus(_sum(each.asks for each in self.leaving))
         lower = list(takewhile(lambda each: each.priority < demand.priority, self.holders))
         chosen = choose_places(demand.asks, coming, lower)
