@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from . import __version__
 from .capacity import observe_capacity
-from .clock import start_clock
+from .clock import Clock, start_clock
 from .config import Config, load_config
 from .core.queue.machine import Machine
 from .descriptors import raise_limit
@@ -41,6 +41,8 @@ from .supervise.fleet import make_joined
 from .supervise.service import Service
 from .tasks import finish_within
 from .users.deputy import receive_settings, take_channel
+from .users.inside import Inside
+from .users.notices import RelayedNotices
 from .users.settings import parse_settings
 
 _log = logging.getLogger("perdured")
@@ -125,7 +127,7 @@ async def _serve(config: Config, channel: socket.socket | None) -> int:
         machine = Machine(observe_capacity(config.limits), gpus=config.limits.gpus or ())
         service = Service(state, registry, clock, machine, config.keepers)
         fleet = service.join(make_joined(take_host(state), url, config.lease)) if url is not None else None
-        listening = Listening(config.notices, observe_surroundings(os.environ), state.root, clock)
+        listening = _open_listening(config, state.root, clock) if channel is None else RelayedNotices(state.root, clock)
         await service.start()
         gc.freeze()  # thousands of records stay as long as the daemon does
         gc.enable()
@@ -149,9 +151,13 @@ async def _serve(config: Config, channel: socket.socket | None) -> int:
     return 0
 
 
+def _open_listening(config: Config, root: Path, clock: Clock) -> Listening:
+    return Listening(config.notices, observe_surroundings(os.environ), root, clock)
+
+
 class _Parts(NamedTuple):
     service: Service
-    listening: Listening
+    listening: Listening | RelayedNotices
     spool: Spool
     entrance: Entrance
 
@@ -162,9 +168,9 @@ async def _work_until_stopped(parts: _Parts) -> None:
     _obey_signals(stopped, listening)
     work = [
         asyncio.create_task(_serve_clients(parts), name="api"),
-        asyncio.create_task(parts.entrance.run(service.desk.sharing), name="entrance"),
+        asyncio.create_task(parts.entrance.run(Inside(service.desk.sharing, service, listening)), name="entrance"),
         asyncio.create_task(parts.spool.run(), name="spool"),
-        asyncio.create_task(listening.run(service), name="notices"),
+        asyncio.create_task(listening.run(parts.entrance.widen(service)), name="notices"),
         asyncio.create_task(_feed_watchdog(), name="watchdog"),
     ]
     notify_ready(f"serving {len(service.list_jobs(everything=False))} jobs")
@@ -178,7 +184,7 @@ async def _work_until_stopped(parts: _Parts) -> None:
         task.result()  # a part that failed ends the daemon with its error, and systemd starts it again
 
 
-def _obey_signals(stopped: asyncio.Event, listening: Listening) -> None:
+def _obey_signals(stopped: asyncio.Event, listening: Listening | RelayedNotices) -> None:
     loop = asyncio.get_running_loop()
 
     def stop(number: signal.Signals) -> None:

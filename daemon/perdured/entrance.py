@@ -12,14 +12,17 @@ from typing import Any, Protocol
 from .api.listening import close_listening, observe_socket_file, open_listening
 from .config import Config
 from .errors import PerdureError
+from .notices.listening import Audience
 from .notify import notify_stopping
 from .users import words
 from .users.deputies import Deputies
 from .users.deputy import Post
 from .users.door import Arrivals, Door
 from .users.homes import list_homes, open_homes
+from .users.inside import Inside
+from .users.notices import Everybody, describe_reports
 from .users.settings import describe_settings
-from .users.shares import MachineShares, Sharing, Tell
+from .users.shares import MachineShares, Tell
 
 BACKLOG = 64
 """Connections that are ours and wait for the server, while it is imported."""
@@ -36,8 +39,11 @@ class Entrance(Protocol):
     def why_to_park(self) -> str | None:
         """Once `run` has returned: why the jobs are to save before the end."""
 
-    async def run(self, sharing: Sharing) -> None:
-        """Until cancelled, or for a deputy until it is to end. `sharing`: our part of the machine."""
+    async def run(self, inside: Inside) -> None:
+        """Until cancelled, or for a deputy until it is to end."""
+
+    def widen(self, audience: Audience) -> Audience:
+        """Who is to be told of notices, besides our own jobs."""
 
     async def end(self, why: str | None) -> None:
         """Whoever else serves here ends too; with `why` their jobs save first."""
@@ -61,8 +67,11 @@ class OwnSocket:
         self.listening = self.source
         self._file = observe_socket_file(path)
 
-    async def run(self, sharing: Sharing) -> None:  # noqa: ARG002 - all of the machine is ours
+    async def run(self, inside: Inside) -> None:  # noqa: ARG002 - all of the machine is ours
         await asyncio.Event().wait()
+
+    def widen(self, audience: Audience) -> Audience:
+        return audience
 
     async def end(self, why: str | None) -> None:  # noqa: ARG002 - nobody else serves here
         return
@@ -84,12 +93,15 @@ class MachineDoor(OwnSocket):
         self.source = asyncio.Queue(BACKLOG)
         self._homes = homes
         self._deputies = Deputies(homes, describe_settings(config), self._hear)
-        self._shares: MachineShares | None = None
-        self._sharing: Sharing | None = None
         self._door = Door(self.listening, self._deputies, self.source)
+        self._tells: dict[int, Tell] = {}
+        """How each deputy that is up is told."""
+        self._inside: Inside | None = None
+        self._shares: MachineShares | None = None
+        self._everybody: Everybody | None = None
 
-    async def run(self, sharing: Sharing) -> None:
-        self._sharing = sharing
+    async def run(self, inside: Inside) -> None:
+        self._inside = inside
         if known := list(list_homes(self._homes)):
             self._begin_to_share(known)
         beginning = asyncio.create_task(self._deputies.begin(), name="deputies")
@@ -101,22 +113,42 @@ class MachineDoor(OwnSocket):
             beginning.cancel()
             await asyncio.gather(beginning, return_exceptions=True)
 
-    def _begin_to_share(self, known: Collection[int]) -> None:
+    def widen(self, audience: Audience) -> Audience:
+        self._everybody = Everybody(audience, self._relay_notices)
+        return self._everybody
+
+    def _begin_to_share(self, known: Collection[int]) -> MachineShares:
         """Not before there is another user: a machine of root alone needs no grants."""
-        assert self._sharing is not None
-        self._shares = MachineShares(self._sharing, known)
+        assert self._inside is not None
+        self._shares = MachineShares(self._inside.sharing, known)
         self._shares.begin()
+        return self._shares
+
+    def _relay_notices(self) -> None:
+        if self._inside is not None and self._tells:
+            reports = describe_reports(self._inside.listening.board.list_reports())
+            for tell in list(self._tells.values()):
+                tell(words.NOTICES, reports)
 
     def _hear(self, uid: int, message: Mapping[str, Any] | None, tell: Tell | None) -> None:
-        if self._shares is None:
-            self._begin_to_share([])
-        assert self._shares is not None
+        shares = self._shares or self._begin_to_share([])
         if message is None or tell is None:
-            self._shares.leave(uid)
+            self._tells.pop(uid, None)
+            self._hear_safety(uid, is_safe=True)
+            shares.leave(uid)
         elif message["type"] == words.READY:
-            self._shares.join(uid, tell)
+            self._tells[uid] = tell
+            shares.join(uid, tell)
+            assert self._inside is not None
+            tell(words.NOTICES, describe_reports(self._inside.listening.board.list_reports()))
         elif message["type"] == words.STAND:
-            self._shares.hear(uid, message)
+            shares.hear(uid, message)
+        elif message["type"] == words.SAFE:
+            self._hear_safety(uid, is_safe=message["is_safe"] is True)
+
+    def _hear_safety(self, uid: int, *, is_safe: bool) -> None:
+        if self._everybody is not None:
+            self._everybody.hear(uid, is_safe=is_safe)
 
     async def end(self, why: str | None) -> None:
         ending = asyncio.ensure_future(self._deputies.end(why))

@@ -28,7 +28,8 @@ class GpuView(BaseModel):
     memory: int | None
     """Bytes."""
     state: str
-    """"free", "used", "quarantined" or "gone" (the driver does not know it any more)."""
+    """"free", "used", "quarantined", "gone" (the driver does not know it any more) or "shared" (another user's, or to
+    be had by whoever asks first)."""
     job: str | None
     """Who has it: the job's id."""
     why: str | None

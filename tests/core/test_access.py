@@ -6,7 +6,7 @@ import pytest
 
 from perdured.core.access import Access, RunAs, decide_access
 
-ADA, BEA = 1001, 1002
+ADA, BEA, NOBODY = 1001, 1002, 65534
 
 
 @pytest.mark.parametrize(
@@ -14,6 +14,7 @@ ADA, BEA = 1001, 1002
     [
         (0, 0, "submitter", "serve"),
         (ADA, 0, "submitter", "hand_over"),
+        (NOBODY, 0, "submitter", "refuse"),
         (0, 0, "daemon", "serve"),
         (ADA, 0, "daemon", "refuse"),
         (ADA, ADA, "daemon", "serve"),
@@ -31,5 +32,5 @@ def test_a_user_is_served_by_the_own_daemon_and_root_by_every_one(
 @pytest.mark.parametrize("run_as", ["submitter", "daemon"])
 @pytest.mark.parametrize("own", [0, ADA])
 def test_nobody_but_root_and_the_owner_is_ever_served(own: int, run_as: RunAs) -> None:
-    served = {peer for peer in (0, ADA, BEA, 65534) if decide_access(peer, own, run_as) == "serve"}
+    served = {peer for peer in (0, ADA, BEA, NOBODY) if decide_access(peer, own, run_as) == "serve"}
     assert served == {0, own}

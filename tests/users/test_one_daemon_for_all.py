@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 import sys
@@ -53,6 +55,11 @@ def wait_until_running(machine: Machine, user: User, job: str) -> int:
         return shown["attempts"][-1]["pid"] if shown["state"] == "running" else None
 
     return wait_for(find, f"job {job} to run")
+
+
+def wait_until_at_a_step(machine: Machine, user: User, job: str) -> None:
+    """From then on it obeys SIGTERM."""
+    wait_for(lambda: machine.show_as(user, job)["step"], "a step")
 
 
 def read_status(pid: int) -> dict[str, str]:
@@ -381,6 +388,79 @@ def test_whatever_is_said_before_the_deputy_is_asked_is_read_by_nobody_else(mach
     machine.client.health()
 
 
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+def test_root_itself_opens_nothing_below_a_directory_of_a_user(machine: Machine) -> None:
+    """Every call with a path, of every thread of root's own process, from its start to its end, while a user's jobs
+    run, are asked for, and are adopted."""
+    machine.kill()
+    trace = machine.root / "trace"
+    calls = "trace=%file,clone,clone3,vfork,fork"
+    machine.prefix = (
+        *machine.prefix,
+        "strace",
+        "-f",
+        "-qq",
+        "-s",
+        "300",
+        "-e",
+        "signal=none",
+        "-e",
+        calls,
+        "-o",
+        str(trace),
+    )
+    machine.start()
+    job, _ = run_as(machine, ADA, SLEEP)
+    machine.ask(ADA, lambda client: client.list_checkpoints(job))
+    machine.ask(ADA, lambda client: client.list_logs(job))
+    assert machine.process is not None
+    root = next(line.split()[0] for line in trace.read_text().splitlines())
+    os.kill(int(root), signal.SIGTERM)
+    wait_for(lambda: not Path(f"/proc/{root}").exists(), "the end of the daemon")
+    machine.kill()
+    lines = [line.split(maxsplit=1) for line in trace.read_text().splitlines()]
+    ours = find_threads(root, lines)
+    users = [call for pid, call in lines if pid in ours and ("/home-ada" in call or f"/users/{ADA.uid}" in call)]
+    assert any(call.startswith("mkdir(") for call in users)
+    assert [call for call in users if not is_on_the_entry(call, machine.home(ADA))] == []
+
+
+def is_on_the_entry(call: str, home: Path) -> bool:
+    """Makes it, gives it away or looks at it, and neither goes into it nor follows a link in its place."""
+    entry = re.escape(f'"{home}"')
+    alone = rf"(mkdir|lchown|lstat)\({entry}[,)]"
+    unfollowed = rf"(fchownat|newfstatat|fstatat64|statx)\(AT_FDCWD, {entry}, .*AT_SYMLINK_NOFOLLOW"
+    return bool(re.match(f"{alone}|{unfollowed}", call))
+
+
+def find_threads(root: str, lines: list[list[str]]) -> set[str]:
+    """The threads of the process `root`, by what its threads have cloned."""
+    ours = {root}
+    for pid, call in lines:
+        if pid in ours and "CLONE_THREAD" in call and (found := re.search(r"=> \{parent_tid=\[(\d+)\]|= (\d+)$", call)):
+            ours.add(found.group(1) or found.group(2))
+    return ours
+
+
+# Notices --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_notice_that_root_is_told_of_reaches_the_jobs_of_all_users_until_it_is_withdrawn(machine: Machine) -> None:
+    machine.submit_as(ADA, SLEEP)
+    assert machine.ask(ADA, lambda client: client.show_notices())["deadline"] is None
+    (machine.state / "notices" / "power").write_text(
+        json.dumps({"deadline": "600s", "follows": "kill", "why": "power"})
+    )
+    told = wait_for(lambda: machine.ask(ADA, lambda client: client.show_notices())["deadline"], "the notice")
+    assert told == machine.client.show_notices()["deadline"]
+    late = machine.ask(BEA, lambda client: client.show_notices())  # whose deputy comes up later
+    assert [notice["why"] for notice in late["notices"]] == ["power"]
+    with pytest.raises(PerdureError, match="Only root can"):
+        machine.ask(ADA, lambda client: client.approve_notice(late["notices"][0]["id"]))
+    (machine.state / "notices" / "power").unlink()
+    wait_for(lambda: machine.ask(ADA, lambda client: client.show_notices())["deadline"] is None, "its withdrawal")
+
+
 # The life of the daemon -----------------------------------------------------------------------------------------------
 
 
@@ -412,7 +492,7 @@ def test_the_jobs_of_all_users_are_parked_when_the_daemon_is_told_to(machine: Ma
     jobs = {}
     for user in (ADA, BEA):
         jobs[user] = machine.submit_as(user, [sys.executable, str(COUNTER), "1000000", "--pause", "0.02"])
-        wait_until_running(machine, user, jobs[user])
+        wait_until_at_a_step(machine, user, jobs[user])
     machine.kill(signal.SIGTERM)
     for user, job in jobs.items():
         exit = json.loads((machine.home(user) / "jobs" / job / "attempts" / "1" / "exit.json").read_text())

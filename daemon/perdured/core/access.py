@@ -18,10 +18,12 @@ daemon     each job runs as the user of the daemon, who alone may submit
 Access = Literal["serve", "hand_over", "refuse"]
 
 ROOT = 0
+NOBODY = 65534
+"""Whom the kernel names for all whom it cannot: everybody from outside a user namespace. Many, so it is no user."""
 
 
 def decide_access(peer: int, own: int, run_as: RunAs) -> Access:
     """By the user ids of who connected and of the daemon that was connected to."""
     if peer in (ROOT, own):
         return "serve"
-    return "hand_over" if run_as == "submitter" and own == ROOT else "refuse"
+    return "hand_over" if run_as == "submitter" and own == ROOT and peer != NOBODY else "refuse"

@@ -50,6 +50,14 @@ class Board:
     def describe(self) -> NoticesView:
         return describe_notices(self._statuses.values(), self._notices, self.standing, self._eyes.clock())
 
+    def list_reports(self) -> list[Report]:
+        """All that stands now, as each source would tell it at once."""
+        standing = self.standing
+        return [
+            Report(status, tuple(notice for notice in standing if notice.source == source), is_whole=True)
+            for source, status in self._statuses.items()
+        ]
+
     def begin(self, absent: tuple[SourceStatus, ...], on_change: OnChange) -> None:
         """From now on `on_change` is told, what was recorded before first. `absent`: the sources that are not here."""
         self._on_change = on_change

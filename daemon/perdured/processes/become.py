@@ -98,8 +98,9 @@ def prove(uid: int, gid: int, name: str) -> None:
         raise NotBecome(f"the groups are {[_name_group(group) for group in os.getgroups()]}")
     for go_back in (lambda: os.setuid(0), lambda: os.setresuid(-1, 0, -1), lambda: os.setgroups([])):
         _refuse_way_back(go_back)
-    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
-        fields = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+    with open("/proc/self/status", "rb") as file:  # as bytes: a codec would be imported now, with the user's rights
+        lines = file.read().decode(errors="replace").splitlines()
+    fields = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
     kept = {name: fields[name] for name in ("CapInh", "CapPrm", "CapEff", "CapAmb") if int(fields[name], 16)}
     if kept or fields["NoNewPrivs"].strip() != "1":
         raise NotBecome(f"capabilities are left ({kept}), or new ones are possible")
@@ -141,7 +142,11 @@ def _go_to_work(order: Mapping[str, Any]) -> NoReturn:
     os.dup2(log, 2)
     os.close(log)
     os.chdir("/")
-    os.execv(order["argv"][0], order["argv"])  # noqa: S606
+    try:
+        os.execv(order["argv"][0], order["argv"])  # noqa: S606
+    except OSError as error:
+        program = order["argv"][0]
+        raise NotBecome(f"{program} cannot be executed by that user: {error.strerror}") from None
 
 
 def _tell(why: str) -> None:

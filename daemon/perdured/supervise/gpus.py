@@ -114,20 +114,22 @@ class Gpus:
         return {gpu: holder for holder in self._queue.list_holders() for gpu in holder.gpus}
 
     def _describe(self, uuid: str) -> GpuView:
-        user, is_there = self._users().get(uuid), uuid in (self._queue.machine.gpus or ())
+        user = self._users().get(uuid)
         seen, quarantined = self._seen.get(uuid, Gpu(uuid)), self._quarantine.get(uuid)
         return GpuView(
             uuid=uuid,
             name=seen.name,
             memory=seen.memory,
-            state="quarantined" if quarantined is not None else _name_state(user, is_there=is_there),
+            state="quarantined" if quarantined is not None else self._name_state(uuid, user),
             job=user.id if user is not None else None,
             why=quarantined.why if quarantined is not None else None,
             since=format_time(quarantined.at) if quarantined is not None else None,
         )
 
-
-def _name_state(user: Demand | None, *, is_there: bool) -> str:
-    if user is not None:
-        return "used"
-    return "free" if is_there else "gone"
+    def _name_state(self, uuid: str, user: Demand | None) -> str:
+        machine = self._queue.machine
+        if user is not None:
+            return "used"
+        if uuid not in (machine.gpus or ()):
+            return "gone"
+        return "free" if machine.share is None or uuid in machine.share.gpus else "shared"

@@ -17,6 +17,10 @@ def find_account(uid: int) -> Account:
     try:
         found = pwd.getpwuid(uid)
     except (KeyError, OSError):
-        todo = "Give it an entry in /etc/passwd, or start a daemon of your own: perdured --socket S --state-dir D"
-        raise NoAccount(f"User {uid} has no account on this machine.", "A job runs in its groups.", todo) from None
+        raise say_no_account(uid) from None
     return Account(found.pw_uid, found.pw_gid, found.pw_name, found.pw_dir, found.pw_shell)
+
+
+def say_no_account(uid: int) -> NoAccount:
+    todo = "Give it an entry in /etc/passwd, or start a daemon of your own: perdured --socket S --state-dir D"
+    return NoAccount(f"User {uid} has no account on this machine.", "A job runs in its groups.", todo)

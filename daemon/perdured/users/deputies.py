@@ -14,6 +14,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,8 @@ class Deputies:
         self._settings = settings
         self._hear = hear
         self._posts: dict[int, _Post] = {}
+        self._asking = ThreadPoolExecutor(2, "accounts")
+        """For what may hang, so that no job of root's has to wait for it: a directory service."""
 
     async def begin(self) -> None:
         """Starts those whose users have had jobs: some may have to go on."""
@@ -71,11 +74,12 @@ class Deputies:
 
     async def end(self, why: str | None) -> None:
         """All of them. With `why` their jobs save first, else they run on."""
+        self._asking.shutdown(wait=False, cancel_futures=True)
         await asyncio.gather(*(post.end(why) for post in self._posts.values()))
 
     async def _open_post(self, uid: int) -> _Post:
         if uid not in self._posts:
-            account = await asyncio.to_thread(find_account, uid)
+            account = await asyncio.get_running_loop().run_in_executor(self._asking, find_account, uid)
             if uid not in self._posts:
                 self._posts[uid] = _Post(account, self._homes, self._settings, self._hear)
         return self._posts[uid]
@@ -167,7 +171,7 @@ class _Post:
         while (message := await self._hear(process)) is not None:
             try:
                 self._hear_word(self._account.uid, message, tell)
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, OverflowError) as error:
                 _log.warning("the deputy of %s makes no sense: %s", self._account.name, error)
                 return
             await asyncio.sleep(BREATH)
@@ -210,4 +214,4 @@ class _Post:
 def _explain(told: Mapping[str, object] | None, home: Path) -> str:
     if told is None:
         return f"It ended before it was ready; {home / LOG} may say why."
-    return str(told.get("why"))[:500]
+    return "".join(letter if letter.isprintable() else "?" for letter in str(told.get("why"))[:500])

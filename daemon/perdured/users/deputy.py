@@ -11,10 +11,13 @@ from typing import Any
 
 from perdured.core.queue.shares import Stand
 from perdured.errors import PerdureError
+from perdured.notices.listening import Audience
 
 from . import words
 from .door import Arrivals
-from .shares import Sharing, describe_stand, parse_share
+from .inside import Inside
+from .notices import LOOK_EVERY, RelayedNotices
+from .shares import describe_stand, parse_share
 
 BEGIN_CEILING = 30.0
 SAY_AGAIN = 0.2
@@ -31,22 +34,28 @@ class Post:
         self._channel = channel
         self.source = arrivals
         self._ended = asyncio.Event()
+        self._warned = asyncio.Event()
         self._stand: Mapping[str, object] | None = None
         """What could not be said yet."""
         self.why_to_park: str | None = None
         """Set when the jobs are to save before the end."""
 
-    async def run(self, sharing: Sharing) -> None:
+    async def run(self, inside: Inside) -> None:
         """Returns when it is to end."""
         loop = asyncio.get_running_loop()
         self._channel.setblocking(False)
-        loop.add_reader(self._channel.fileno(), self._hear, sharing)
+        loop.add_reader(self._channel.fileno(), self._hear, inside)
         words.say(self._channel, words.READY)
-        sharing.begin(self._tell_stand)
+        inside.sharing.begin(self._tell_stand)
+        telling = asyncio.create_task(self._tell_safety(inside.audience), name="safety")
         try:
             await self._ended.wait()
         finally:
+            telling.cancel()
             loop.remove_reader(self._channel.fileno())
+
+    def widen(self, audience: Audience) -> Audience:
+        return audience
 
     async def end(self, why: str | None) -> None:
         """There is nobody to tell."""
@@ -65,7 +74,20 @@ class Post:
         elif self._stand is not None and not self._ended.is_set():
             asyncio.get_running_loop().call_later(SAY_AGAIN, self._say_stand)
 
-    def _hear(self, sharing: Sharing) -> None:
+    async def _tell_safety(self, audience: Audience) -> None:
+        told = True
+        while True:
+            await self._warned.wait()
+            is_safe = audience.is_safe()
+            if is_safe != told and words.say(self._channel, words.SAFE, {"is_safe": is_safe}):
+                told = is_safe
+            await asyncio.sleep(LOOK_EVERY)
+
+    def _hear_of_notices(self, inside: Inside, message: Mapping[str, Any]) -> None:
+        if isinstance(inside.listening, RelayedNotices):
+            (self._warned.set if inside.listening.take(message) else self._warned.clear)()
+
+    def _hear(self, inside: Inside) -> None:
         with contextlib.suppress(BlockingIOError):
             message, descriptor = words.hear_with_descriptor(self._channel)
             if message is None:
@@ -73,9 +95,11 @@ class Post:
             elif message["type"] == words.CONNECTED and descriptor is not None:
                 self._take(socket.socket(fileno=descriptor))
             elif message["type"] == words.GRANTED:
-                sharing.take(parse_share(message))
+                inside.sharing.take(parse_share(message))
             elif message["type"] == words.ALL:
-                sharing.hear_that_it_is_all()
+                inside.sharing.hear_that_it_is_all()
+            elif message["type"] == words.NOTICES:
+                self._hear_of_notices(inside, message)
             elif message["type"] == words.END:
                 self.why_to_park = message.get("park")
                 self._ended.set()

@@ -13,10 +13,11 @@ import os
 import socket
 from collections import Counter
 
-from perdured.core.access import decide_access
+from perdured.core.access import Access, decide_access
 from perdured.errors import PerdureError
 from perdured.keeper.client import read_peer
 
+from .accounts import say_no_account
 from .deputies import Deputies
 from .refusal import refuse
 
@@ -37,7 +38,7 @@ class Door:
         self._listening = listening
         self._deputies = deputies
         self._arrivals = arrivals
-        self._handing_over: set[asyncio.Task[None]] = set()
+        self._passing_on: set[asyncio.Task[None]] = set()
         self._waiting: Counter[int] = Counter()
 
     async def run(self) -> None:
@@ -48,14 +49,16 @@ class Door:
             if connection is None:
                 continue
             uid = read_peer(connection).uid
-            if decide_access(uid, os.geteuid(), "submitter") == "serve":
+            access = decide_access(uid, os.geteuid(), "submitter")
+            if access == "serve":
                 await self._arrivals.put(connection)
             elif self._waiting[uid] >= MOST_WAITING:
                 connection.close()
             else:
-                task = asyncio.create_task(self._hand_over(uid, connection))
-                self._handing_over.add(task)
-                task.add_done_callback(self._handing_over.discard)
+                self._waiting[uid] += 1
+                task = asyncio.create_task(self._pass_on(uid, connection, access))
+                self._passing_on.add(task)
+                task.add_done_callback(self._passing_on.discard)
 
     async def _accept(self) -> socket.socket | None:
         try:
@@ -67,11 +70,12 @@ class Door:
             return None
         return connection
 
-    async def _hand_over(self, uid: int, connection: socket.socket) -> None:
-        self._waiting[uid] += 1
+    async def _pass_on(self, uid: int, connection: socket.socket, access: Access) -> None:
         try:
             with connection:
                 try:
+                    if access == "refuse":
+                        raise say_no_account(uid)
                     await self._deputies.hand_over(uid, connection)
                 except PerdureError as error:
                     await refuse(connection, error)

@@ -8,7 +8,6 @@ from typing import Any
 
 from perdured.capacity import Limits
 from perdured.config import Config
-from perdured.notices.settings import NoticeSettings
 
 
 def describe_settings(config: Config) -> dict[str, object]:
@@ -16,7 +15,6 @@ def describe_settings(config: Config) -> dict[str, object]:
         "on_stop": config.on_stop,
         "keepers": config.keepers,
         "limits": config.limits._asdict(),
-        "notices": config.notices.model_dump(mode="json", exclude={"folder", "signal"}, exclude_unset=True),
     }
 
 
@@ -30,6 +28,5 @@ def parse_settings(told: Mapping[str, Any], state_dir: Path) -> Config:
         on_stop=told["on_stop"],
         limits=Limits(**limits, gpus=tuple(gpus) if gpus is not None else None),
         keepers=told["keepers"],
-        notices=NoticeSettings.model_validate(told["notices"]),
         run_as="daemon",
     )

@@ -5,8 +5,10 @@ packets apart.
                     connected  with a descriptor: a client
                     granted    with `amounts` and `gpus`: so much more of the machine
                     all        of what is wanted there is no more for now
+                    notices    with `reports`: all that stand
                     end        with `park`: why the jobs are to save first, or null; then the deputy ends
     deputy → root   ready      it serves
+                    safe       with `is_safe`: whether its jobs have saved what they could, while a notice stands
                     stand      what its jobs keep and want of the machine (`core/queue/shares.py`)
                     failed     it could not become that user, or what it was to execute: why
 
@@ -28,9 +30,11 @@ BEGIN = "begin"
 CONNECTED = "connected"
 GRANTED = "granted"
 ALL = "all"
+NOTICES = "notices"
 END = "end"
 READY = "ready"
 STAND = "stand"
+SAFE = "safe"
 FAILED = "failed"
 
 LONGEST = 1 << 16

@@ -11,7 +11,7 @@ from perdured.core.units import human_size
 from perdured.errors import BadUsage
 from perdured.wire import Gpu
 
-_COLOURS = {"free": None, "used": "green", "quarantined": "red", "gone": "yellow"}
+_COLOURS = {"free": None, "used": "green", "quarantined": "red", "gone": "yellow", "shared": None}
 
 
 @click.command("gpus")
