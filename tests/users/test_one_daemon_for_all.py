@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import json
 import os
 import re
@@ -498,3 +500,45 @@ def test_the_jobs_of_all_users_are_parked_when_the_daemon_is_told_to(machine: Ma
         exit = json.loads((machine.home(user) / "jobs" / job / "attempts" / "1" / "exit.json").read_text())
         assert exit["exit_code"] == 75
         assert (machine.home(user) / "jobs" / job / "rest.json").exists()
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        b"\x00" * 60_000,
+        b'{"type": "stand"}',
+        b'{"type": "stand", "keeps": {"amounts": [1, 1, 1, 1e400], "gpus": []}, "wants": [0, 0, 0, 0], "seen": 0}',
+        b'{"type": "stand", "keeps": {"amounts": [0, 0, 0, 0], "gpus": []}, "wants": [0, 0, 0, 0], "seen": 1e999}',
+        b'{"type": "ready"}',
+        b'{"type": "safe", "is_safe": []}',
+        b'{"type": "unheard-of"}',
+    ],
+)
+def test_whatever_is_said_in_the_name_of_a_deputy_ends_neither_the_daemon_nor_anybody_elses_service(
+    machine: Machine, packet: bytes
+) -> None:
+    """Said through the deputy's own descriptor, as a user can who traces it."""
+    job, pid = run_as(machine, ADA, SLEEP)
+    deputy = find_deputy(ADA)
+    assert deputy is not None
+    with os.fdopen(os.pidfd_open(deputy), "rb") as pidfd:
+        channel = take_channel_of(pidfd.fileno(), deputy)
+    with channel, contextlib.suppress(OSError):  # it is hung up on, or so much is not taken
+        for _ in range(20):
+            channel.send(packet)
+    machine.client.health()
+    assert machine.ask(BEA, lambda client: client.list_jobs()) == []
+    assert wait_until_running(machine, ADA, job) == pid
+
+
+def take_channel_of(pidfd: int, pid: int) -> socket.socket:
+    """The descriptor of the deputy that is a socket keeping packets apart."""
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        if not os.readlink(f"/proc/{pid}/fd/{name}").startswith("socket:"):
+            continue
+        descriptor = ctypes.CDLL(None).syscall(438, pidfd, int(name), 0)  # pidfd_getfd
+        taken = socket.socket(fileno=descriptor)
+        if taken.type == socket.SOCK_SEQPACKET:
+            return taken
+        taken.close()
+    raise AssertionError("no channel")

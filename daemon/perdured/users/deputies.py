@@ -64,8 +64,10 @@ class Deputies:
     async def begin(self) -> None:
         """Starts those whose users have had jobs: some may have to go on."""
         for uid in list(list_homes(self._homes)):
-            with contextlib.suppress(PerdureError):
+            try:
                 await self._open_post(uid)
+            except PerdureError as error:
+                _log.warning("the jobs of user %d have nobody to tend them: %s", uid, error.what)
 
     async def hand_over(self, uid: int, connection: socket.socket) -> None:
         """Raises PerdureError with what the client is to be told."""
@@ -171,8 +173,8 @@ class _Post:
         while (message := await self._hear(process)) is not None:
             try:
                 self._hear_word(self._account.uid, message, tell)
-            except (ValueError, KeyError, TypeError, OverflowError) as error:
-                _log.warning("the deputy of %s makes no sense: %s", self._account.name, error)
+            except Exception as error:  # noqa: BLE001 - whatever a stranger says, it ends nothing but that deputy
+                _log.warning("the deputy of %s makes no sense: %s", self._account.name, type(error).__name__)
                 return
             await asyncio.sleep(BREATH)
 
@@ -184,11 +186,13 @@ class _Post:
 
     async def _hear(self, process: DeputyProcess) -> Mapping[str, object] | None:
         """None at its end, and at nonsense: then it is ended."""
-        await wait_readable(process.channel.fileno())
-        try:
-            return words.hear(process.channel)
-        except ValueError:
-            return None
+        while True:
+            await wait_readable(process.channel.fileno())
+            with contextlib.suppress(BlockingIOError):
+                try:
+                    return words.hear(process.channel)
+                except ValueError:
+                    return None
 
     async def _see_out(self, process: DeputyProcess) -> None:
         process.channel.close()
