@@ -428,6 +428,16 @@ def test_a_new_arena_takes_the_place_of_the_old_one_whose_snapshot_is_kept(holde
     assert [client for _, client in holder.answers] == [1, 1]
 
 
+def test_others_are_told_where_the_arena_is_while_the_job_uses_it(holder: Holder) -> None:
+    assert holder.memory.place is None
+    holder.take_over()
+    place = holder.memory.place
+    assert place is not None
+    assert place.pid == holder.writer
+    holder.memory.finish()
+    assert holder.memory.place is None
+
+
 def test_no_descriptor_is_kept_of_what_was_taken_over_or_refused(holder: Holder) -> None:
     """It would be the memory of two copies, for as long as the keeper lives."""
     before = _list_descriptors()

@@ -75,7 +75,7 @@ def test_after_a_power_cut_at_any_call_the_newest_or_the_one_before_is_whole(how
 def test_the_same_cut_shows_empty_files_where_they_were_not_synced(disk: LoopDisk) -> None:
     """The positive control: without one fsync in the code, the cut after a commit leaves a broken checkpoint."""
     root = disk.mount / "root"
-    (mutant,) = (m for m in mutants_without(durable, lambda s: "os.fsync(" in _text(s)) if "create_file" in m.name)
+    (mutant,) = (m for m in mutants_without(durable, lambda s: "os.fsync(" in _text(s)) if "create_filled" in m.name)
     with mutated(mutant):
         commit(root, 10)
     assert choose_checkpoint(root).chosen is not None

@@ -31,6 +31,7 @@ def begin(machine: Daemon, pause: str, url: str, env: Mapping[str, str]) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.timeout(300)
 def test_machines_are_lost_and_the_run_ends_with_the_same_bits(tmp_path: Path, bucket: Bucket) -> None:
     """Each new one has an empty disk, a new state directory, the spec and the bucket."""
     script = tmp_path / "train.py"
@@ -43,8 +44,8 @@ def test_machines_are_lost_and_the_run_ends_with_the_same_bits(tmp_path: Path, b
     for number in range(3):
         machine = Daemon(tmp_path / f"machine-{number}")
         machine.root.mkdir()
-        machine.start()
         try:
+            machine.start()
             is_last = number == 2
             job = begin(machine, "0" if is_last else "0.05", bucket.url, bucket.env())
             if not is_last:
