@@ -3,7 +3,8 @@
     python benchmarks/restore.py [MEGABYTES]
 
 Beside `torch.load(mmap=True)` of the same state into the same objects, which verifies nothing. Before each turn the
-kernel is asked to forget the file. The objects are new in each turn, as they are in a process that starts.
+kernel is asked to forget the file. The objects are new in each turn, as they are in a process that starts. Last, the
+same from the memory that a process which died has left.
 """
 
 from __future__ import annotations
@@ -20,11 +21,18 @@ import torch
 from states import LAYER_BYTES, make_model, make_state, sync
 
 import perdure
+from perdure.safetensors_file import copy_file, plan_file
+from perdure.state import TENSORS, Capture
+from perdured.contract import environment
+from perdured.contract.checkpoint import Facts
+from perdured.contract.checkpoint.arena import Arena, Part, Snapshot, create_arena
+from perdured.contract.checkpoint.gather import round_up
 from support import compare, describe_machine, print_table, scratch_directory
 
 ROUNDS = 7
 TORCH = "torch.load(mmap=True), loaded into the objects"
 PERDURE = "Perdure: found, verified, loaded"
+FROM_MEMORY = "Perdure: the same, from the memory of the process that died"
 
 
 class Contest:
@@ -34,6 +42,7 @@ class Contest:
         model, optimizer = make_state(layers)
         with perdure.Run(model=model, optimizer=optimizer, dir=root / "run", every="1000000 steps") as run:
             run.report()
+            self.arena = leave_memory(run._capture(), run.step)
         torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, root / "torch.pth")
         sync(root / "torch.pth")
 
@@ -49,6 +58,13 @@ class Contest:
                     moments[name] = tensor.clone()
 
         return self._timed(load)
+
+    def resume_from_memory(self) -> float:
+        os.environ[environment.MEMORY] = f"/proc/self/fd/{self.arena.descriptor}"
+        try:
+            return self.resume()
+        finally:
+            del os.environ[environment.MEMORY]
 
     def resume(self) -> float:
         model, optimizer = make_model(self.layers)
@@ -67,6 +83,16 @@ class Contest:
         return time.monotonic() - began
 
 
+def leave_memory(capture: Capture, step: int) -> Arena:
+    """As a snapshot leaves it."""
+    layout = plan_file(capture.blocks)
+    arena = create_arena(round_up(layout.length))
+    arena.begin(0)
+    copy_file(layout, capture.blocks, arena.slot(0))
+    arena.finish(0, Snapshot(1, step, (Part(TENSORS, 0, layout.length),), Facts(None, None, "run")))
+    return arena
+
+
 def _forget(path: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())
@@ -78,8 +104,10 @@ def main() -> None:
     print(describe_machine())
     with scratch_directory() as root:
         contest = Contest(root, max(megabytes * 1_000_000 // LAYER_BYTES, 1))
-        results: dict[str, list[float]] = {TORCH: [], PERDURE: []}
-        turns = deque([(TORCH, contest.load_by_torch), (PERDURE, contest.resume)])
+        results: dict[str, list[float]] = {TORCH: [], PERDURE: [], FROM_MEMORY: []}
+        turns = deque(
+            [(TORCH, contest.load_by_torch), (PERDURE, contest.resume), (FROM_MEMORY, contest.resume_from_memory)]
+        )
         for number in range(ROUNDS + 1):
             for name, turn in turns:
                 took = turn()
