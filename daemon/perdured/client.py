@@ -6,6 +6,7 @@ that the daemon was restarted meanwhile. Every failure is a `PerdureError` that 
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -143,7 +144,8 @@ class Client:
         connection = _UnixConnection(self._socket_path, self._timeout + wait)
         data = None if body is None else json.dumps(body).encode()
         try:
-            connection.request(method, path, data, {"Content-Type": "application/json", "Connection": "close"})
+            with contextlib.suppress(BrokenPipeError):  # it hung up before it heard us, and has said why
+                connection.request(method, path, data, {"Content-Type": "application/json", "Connection": "close"})
             answer = connection.getresponse()
             content = answer.read()
         except (OSError, http.client.HTTPException) as error:
