@@ -13,10 +13,8 @@ from contextlib import contextmanager, suppress
 
 from perdured.contract import environment
 from perdured.contract.checkpoint import FileEntry, Manifest, Target
-from perdured.contract.checkpoint.arena import SLOTS, Arena
+from perdured.contract.checkpoint.arena import SLOTS, Arena, open_sealed
 from perdured.contract.checkpoint.chunks import find_wrong_chunk
-
-_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 
 class Memory:
@@ -66,12 +64,11 @@ def measure_memory() -> int:
 
 
 def _open(path: str | None) -> Arena | None:
-    if path is None:
+    descriptor = open_sealed(path) if path is not None else None
+    if descriptor is None:
         return None
-    with suppress(OSError, ValueError):  # it was let go, or is none of ours
-        descriptor = os.open(path, _FLAGS)
-        try:
-            return Arena(descriptor, is_writer=False)
-        except (OSError, ValueError):
-            os.close(descriptor)
-    return None
+    try:
+        return Arena(descriptor, is_writer=False)
+    except (OSError, ValueError):  # other memory
+        os.close(descriptor)
+        return None

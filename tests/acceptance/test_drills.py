@@ -16,29 +16,12 @@ import pytest
 from perdured.contract.checkpoint.store import list_checkpoints
 from perdured.contract.checkpoint.verify import verify_checkpoint
 from perdured.core.drill import LABELS
+from support.counting import format_counting
 from support.daemons import BIN, Daemon, wait_for
 
 pytestmark = pytest.mark.slow
 
-SCRIPT = """
-import time
-import perdure
-
-class Count:
-    total = 0
-    def state_dict(self):
-        return {"total": self.total}
-    def load_state_dict(self, state):
-        self.total = state["total"]
-
-count = Count()
-with perdure.Run(count=count, every="20 steps", keep=5) as run:
-    for _ in run.batches(range(1_000_000)):
-        count.total += 1
-        time.sleep(0.01)
-        run.report()
-        assert count.total == run.step
-"""
+SCRIPT = format_counting('every="20 steps", keep=5')
 SPEC = '[health]\nhang_after = "2s"\n[restart]\nbackoff = "10ms..50ms"\n[stop]\ngrace = "5s"\n'
 
 

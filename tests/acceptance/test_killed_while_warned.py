@@ -14,23 +14,16 @@ from random import Random
 import pytest
 
 from perdured.contract.checkpoint import list_checkpoints, verify_checkpoint
+from support.counting import WALK
 from support.daemons import Daemon
 from support.seeds import make_random
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 ROUNDS = 8
-SCRIPT = """
-import random, sys, time
-import perdure
-
-class Walk:
-    place = 0.0
-    def state_dict(self): return {"place": self.place}
-    def load_state_dict(self, state): self.place = state["place"]
-
-random.seed(1)
-walk = Walk()
+SCRIPT = (
+    WALK
+    + """
 with perdure.Run(walk=walk, every="1000000 steps") as run:
     for item in run.batches(range(1500)):
         walk.place = walk.place * 0.9 + random.random() * item
@@ -39,6 +32,7 @@ with perdure.Run(walk=walk, every="1000000 steps") as run:
 with open("final", "w") as file:
     file.write(f"{run.step} {walk.place!r} {random.random()!r}")
 """
+)
 
 
 def submit(daemon: Daemon, work: Path, pause: str) -> str:

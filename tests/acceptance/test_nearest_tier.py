@@ -8,27 +8,10 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from support.counting import format_counting
 from support.daemons import Daemon, wait_for
 
-SCRIPT = """
-import time
-import perdure
-
-class Count:
-    total = 0
-    def state_dict(self):
-        return {"total": self.total}
-    def load_state_dict(self, state):
-        self.total = state["total"]
-
-count = Count()
-with perdure.Run(count=count, every="1000000 steps") as run:
-    for _ in run.batches(range(1_000_000)):
-        count.total += 1
-        time.sleep(0.01)
-        run.report()
-        assert count.total == run.step
-"""
+SCRIPT = format_counting('every="1000000 steps"')
 SPEC = '[restart]\nbackoff = "10ms..50ms"\n'
 
 

@@ -12,21 +12,14 @@ import pytest
 from perdured.contract.checkpoint import list_checkpoints, verify_checkpoint
 from perdured.keeper.identity import read_boot_id
 from perdured.views import JobView
+from support.counting import WALK
 from support.daemons import COUNTER
 from support.machines import Machine, machine_at
 from support.notices import make_notice
 
-SCRIPT = """
-import random, sys, time
-import perdure
-
-class Walk:
-    place = 0.0
-    def state_dict(self): return {"place": self.place}
-    def load_state_dict(self, state): self.place = state["place"]
-
-random.seed(1)
-walk = Walk()
+SCRIPT = (
+    WALK
+    + """
 pause, evaluates = float(sys.argv[1]), len(sys.argv) > 2
 with perdure.Run(walk=walk, every="1000000 steps") as run:
     for epoch in run.epochs(4):
@@ -41,6 +34,7 @@ with perdure.Run(walk=walk, every="1000000 steps") as run:
 with open("final", "w") as file:
     file.write(f"{run.step} {walk.place!r} {random.random()!r}")
 """
+)
 
 SAVES = """
 import os, sys, time

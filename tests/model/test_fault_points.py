@@ -67,12 +67,8 @@ class Walk:
 
     def _go_on(self) -> None:
         """What the plan has next, if its time has come."""
-        record, attempts = self._world.record, self._world.attempts.values()
-        if self.done == len(self.scenario.plan) or record is None:
-            return
-        when, what = self.scenario.plan[self.done]
-        step = max((attempt.step for attempt in attempts if attempt.leader_lives), default=-1)
-        if not (step >= when if isinstance(when, int) else record.is_resting):
+        what = self.scenario.find_next(self.done, self._world) if self._is_known() else None
+        if what is None:
             return
         self.done += 1
         if not callable(what):

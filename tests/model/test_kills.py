@@ -31,13 +31,8 @@ class Follow:
             raise DaemonKilled
 
     def _go_on(self, simulation: Simulation) -> None:
-        if self.done == len(self.scenario.plan):
-            return
-        when, what = self.scenario.plan[self.done]
-        record = simulation.world.record
-        step = max((a.step for a in simulation.world.attempts.values() if a.leader_lives), default=-1)
-        is_due = step >= when if isinstance(when, int) else record is not None and record.is_resting
-        if not is_due:
+        what = self.scenario.find_next(self.done, simulation.world)
+        if what is None:
             return
         self.done += 1
         if not callable(what):

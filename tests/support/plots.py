@@ -31,6 +31,15 @@ class Scenario:
     ends: str = "succeeded"
     status: int | None = 0
 
+    def find_next(self, done: int, world: World) -> Wish | Break | None:
+        """What the plan has after so much of it, if its time has come."""
+        if done == len(self.plan):
+            return None
+        when, what = self.plan[done]
+        step = max((attempt.step for attempt in world.attempts.values() if attempt.leader_lives), default=-1)
+        is_due = step >= when if isinstance(when, int) else world.record is not None and world.record.is_resting
+        return what if is_due else None
+
 
 SCENARIOS = {
     "it trains to its end": Scenario(),

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from perdured.core.account import Account, make_login_environment
 from perdured.descriptors import AT_START
 
+from .spawn import spawn_alone
 from .waiting import wait_readable
 
 PROGRAM = Path(__file__).with_name("become.py")
@@ -57,26 +58,9 @@ class DeputyProcess:
 
 def start_deputy(order: DeputyOrder, machine: Mapping[str, str]) -> DeputyProcess:
     """`machine`: our own environment, of which it gets the language. Raises OSError."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    try:
-        pid = os.posix_spawn(
-            sys.executable,
-            [sys.executable, "-I", "-S", str(PROGRAM), _format(order)],
-            make_login_environment(order.account, machine),
-            file_actions=[
-                (os.POSIX_SPAWN_DUP2, theirs.fileno(), 0),
-                (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
-                (os.POSIX_SPAWN_DUP2, 1, 2),
-            ],
-            setsid=True,
-            setsigmask=(),
-            setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
-        )
-    except BaseException:
-        ours.close()
-        raise
-    finally:
-        theirs.close()
+    command = (sys.executable, "-I", "-S", str(PROGRAM), _format(order))
+    env = make_login_environment(order.account, machine)
+    pid, ours = spawn_alone(command, env, (os.devnull, os.O_WRONLY, 0), socket.SOCK_SEQPACKET)
     ours.setblocking(False)
     return DeputyProcess(pid, os.pidfd_open(pid), ours)
 

@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import os
 import secrets
-import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable
@@ -30,6 +29,7 @@ from perdured.tasks import finish_within
 
 from .limits import is_limited
 from .orphan import is_over, perform_clean
+from .spawn import spawn_alone
 from .units import LOG_FLAGS, Execution, Unit, name_unit, spawn_unit
 
 READY_CEILING = 30.0
@@ -212,26 +212,8 @@ def _save_want(order: Order, nonce: str, unit: Unit | None = None) -> Want:
 
 def spawn_keeper(directory: Path, program: Path = PROGRAM, *options: str) -> socket.socket:
     """Our end of the start channel of a keeper that is our child."""
-    ours, theirs = socket.socketpair()
-    try:
-        pid = os.posix_spawn(
-            sys.executable,
-            _make_command(directory, program, *options),
-            os.environ,
-            file_actions=[
-                (os.POSIX_SPAWN_DUP2, theirs.fileno(), 0),
-                (os.POSIX_SPAWN_OPEN, 1, directory / records.KEEPER_LOG, LOG_FLAGS, 0o600),
-                (os.POSIX_SPAWN_DUP2, 1, 2),
-            ],
-            setsid=True,
-            setsigmask=(),
-            setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
-        )
-    except BaseException:
-        ours.close()
-        raise
-    finally:
-        theirs.close()
+    output = (directory / records.KEEPER_LOG, LOG_FLAGS, 0o600)
+    pid, ours = spawn_alone(_make_command(directory, program, *options), os.environ, output)
     give_back_limit(pid)
     _unreaped.add(pid)
     _reap_at_end(pid)

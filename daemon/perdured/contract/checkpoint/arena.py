@@ -25,6 +25,7 @@ under the other.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import mmap
@@ -48,6 +49,9 @@ _SLOTS_AT = _RECORDS_AT + SLOTS * _RECORD_SIZE
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 
 
+_OPEN = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+
+
 class Part(NamedTuple):
     """One payload file: where it begins in the slot (at a block), and its bytes."""
 
@@ -69,6 +73,28 @@ class NoArena(ValueError):
     """Not an arena of this version."""
 
 
+def open_sealed(path: str) -> int | None:
+    """A descriptor of what another process holds, `/proc/PID/fd/N`, if it is this user's and cannot be cut.
+
+    None where it has gone, may not be opened, or is something else: the number was told by somebody, and anything may
+    have it by now.
+    """
+    try:
+        descriptor = os.open(path, _OPEN)
+    except OSError:
+        return None
+    with contextlib.suppress(OSError):  # no memory at all
+        if os.fstat(descriptor).st_uid == os.geteuid() and _is_sealed(descriptor):
+            return descriptor
+    os.close(descriptor)
+    return None
+
+
+def _is_sealed(descriptor: int) -> bool:
+    """Errors: OSError for what can have no seals."""
+    return fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & _SEALS == _SEALS
+
+
 def measure_arena(slot_size: int) -> int:
     """The bytes of an arena with slots of this size."""
     return _SLOTS_AT + SLOTS * round_up(slot_size)
@@ -80,7 +106,7 @@ class Arena:
     def __init__(self, descriptor: int, *, is_writer: bool) -> None:
         self.descriptor = descriptor
         size = os.fstat(descriptor).st_size
-        if fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & _SEALS != _SEALS:
+        if not _is_sealed(descriptor):
             raise NoArena("it could be cut while it is read")
         access = mmap.PROT_READ | (mmap.PROT_WRITE if is_writer else 0)
         # The writer's pages are there before the first copy, which would stand still for each of them otherwise.
